@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The arena: a memfd held by the supervisor and mapped by every worker in turn.  What a successor needs lives
+ * here and nowhere else: the saved INIT, request slots and their data, ISIDs, LUN identities.
+ *
+ * Layout (all offsets fixed for one layout version, checked on attach):
+ *   LunfsArenaHeader | LunfsArenaLun[LUNFS_ARENA_LUNS] | LunfsArenaSlot[LUNFS_ARENA_SLOTS] | chunks of 64 KiB
+ * Pointers never stand in the arena, only indices.  The worker is the only writer after the supervisor has
+ * published the header; a new worker attaches only after the old one has been reaped. */
+#ifndef LUNFS_ARENA_H
+#define LUNFS_ARENA_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
+#define LUNFS_ARENA_VERSION 1
+#define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
+#define LUNFS_ARENA_LUNS 1024
+#define LUNFS_ARENA_SLOTS 2048
+#define LUNFS_CHUNK_BYTES 65536u
+#define LUNFS_MAX_WRITE (1u << 20)                                      /* FUSE max_write, bytes */
+#define LUNFS_CHUNKS_PER_REQUEST (LUNFS_MAX_WRITE / LUNFS_CHUNK_BYTES) /* 16 */
+/* struct fuse_in_header + struct fuse_write_in: a WRITE's payload starts exactly behind it. */
+#define LUNFS_SLOT_HEADER_BYTES 80
+
+typedef struct {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t header_bytes; /* sizeof (LunfsArenaHeader) */
+  uint64_t total_bytes;
+  uint32_t nchunks;
+  uint32_t max_write, max_background; /* as negotiated: fixed for the life of the mount */
+  uint64_t init_flags;                /* FUSE_INIT flags agreed on */
+  uint32_t init_bytes;                /* bytes in init_request; 0 = not yet received */
+  uint8_t init_request[LUNFS_ARENA_INIT_MAX];
+  uint32_t isid_random;  /* 24 bits: chosen once per mount, see session/isid.h */
+  uint32_t worker_count; /* workers started so far: 1 for the first */
+  uint32_t resent;       /* requests that came again after a worker's death */
+  int64_t started_us;    /* wall clock, for the status file */
+} LunfsArenaHeader;
+
+/* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
+typedef struct {
+  uint32_t used; /* published last */
+  uint16_t lun;
+  uint16_t proven; /* identity below is valid */
+  uint32_t block_size;
+  uint64_t nblocks;
+  char target_name[224]; /* RFC 7143 4.2.7.1: at most 223 bytes */
+  char host[256];
+  uint16_t port;
+  char identity[256]; /* LunfsIdentity.text */
+  uint32_t dirty; /* unstable writes existed when the last worker ended */
+} LunfsArenaLun;
+
+typedef struct {
+  uint32_t len; /* bytes read from /dev/fuse; 0 = slot empty.  Cleared before read(2), set by it. */
+  uint32_t nchunks;
+  uint8_t header[LUNFS_SLOT_HEADER_BYTES];
+  uint32_t chunk[LUNFS_CHUNKS_PER_REQUEST];
+} LunfsArenaSlot;
+
+typedef struct {
+  int fd;
+  LunfsArenaHeader *header;
+  LunfsArenaLun *luns;
+  LunfsArenaSlot *slots;
+  uint8_t *chunks; /* chunk i is at chunks + i * LUNFS_CHUNK_BYTES */
+} LunfsArena;
+
+/* Supervisor: make a sealed-size memfd with room for @buffer_bytes of chunks (rounded to whole chunks). */
+LunfsArena *lunfs_arena_create (uint64_t buffer_bytes, GError **error);
+/* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd. */
+LunfsArena *lunfs_arena_attach (int fd, GError **error);
+void lunfs_arena_free (LunfsArena *arena); /* unmaps and closes; NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsArena, lunfs_arena_free)
+
+/* Index of the record of this LUN, made if new; -1 if the table is full.  Control thread only. */
+int lunfs_arena_lun (LunfsArena *arena, const char *host, uint16_t port, const char *target_name, uint16_t lun);
+
+#endif

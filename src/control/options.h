@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line: argv -> LunfsSettings, complete and checked, or a message with its exit status.
+ *
+ * One table (options.c) holds every option; GOption, -o name=value and --help are made from it.
+ * Runs before any thread; may read files, standard input and inherited descriptors (credentials). */
+#ifndef LUNFS_OPTIONS_H
+#define LUNFS_OPTIONS_H
+
+#include "lunfs/settings.h"
+
+typedef enum { LUNFS_RUN_MOUNT, LUNFS_RUN_EXIT } LunfsRun;
+
+/* Parse.  MOUNT: *out is owned by the caller.  EXIT: nothing more to do (--help, --version were printed).
+ * On error returns LUNFS_RUN_EXIT with @error set; its code is the exit status (LunfsExit). */
+LunfsRun lunfs_options_parse (int argc, char **argv, LunfsSettings **out, GError **error);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SOURCE text -> LunfsSource.  Own parser: libiscsi's crashes on some inputs and mistakes '@' in names. Pure. */
+#ifndef LUNFS_URL_H
+#define LUNFS_URL_H
+
+#include "lunfs/settings.h"
+
+/* Parse iscsi://[user[%password|:password]@]host[:port][/target[/lun]][/].  @out is filled on success (caller frees with
+ * lunfs_source_clear); *out_user, *out_password are NULL if absent, else owned by the caller.
+ * @return false with a LUNFS_ERROR / LUNFS_EXIT_USAGE error that quotes the source without its password. */
+bool lunfs_url_parse (const char *text, LunfsSource *out, char **out_user, char **out_password, GError **error);
+void lunfs_source_clear (LunfsSource *source);
+/* The canonical text, never with a password; free with g_free. */
+char *lunfs_source_text (const LunfsSource *source, const char *user);
+/* iqn., eui. or naa. name of at most 223 bytes by RFC 7143 4.2.7; false otherwise. */
+bool lunfs_iscsi_name_valid (const char *name);
+
+#endif

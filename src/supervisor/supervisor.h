@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The supervisor: mounts, answers FUSE_INIT, holds the /dev/fuse fd, the arena and the settings, runs the worker
+ * and starts it again when it dies, tells the starting command when the mount serves, owns the unmount.
+ *
+ * Never talks iSCSI, has one thread, allocates little.  Nothing a target does can reach it.
+ *
+ * Worker and supervisor talk over a SOCK_SEQPACKET pair, one LunfsMessage a packet. */
+#ifndef LUNFS_SUPERVISOR_H
+#define LUNFS_SUPERVISOR_H
+
+#include "lunfs/settings.h"
+
+#include <stdint.h>
+
+typedef enum {
+  LUNFS_MSG_SERVING = 1, /* worker -> supervisor: reads FUSE requests; the mount serves */
+  LUNFS_MSG_SETTLED = 2, /* worker -> supervisor: outcome of the first login round: status = LunfsExit, text = message.
+                            OK: all (or some) files are there.  Temporary trouble is sent as OK with a warning text. */
+  LUNFS_MSG_STOP = 3,    /* supervisor -> worker: flush, log out, exit within limit_ms */
+  LUNFS_MSG_STOPPED = 4, /* worker -> supervisor: status = LunfsExit (OK or UNFLUSHED), text = what was left.
+                            Sent before the worker exits with status 0 in answer to STOP or after the unmount. */
+} LunfsMessageType;
+
+typedef struct {
+  uint32_t type;
+  int32_t status;
+  uint32_t limit_ms;
+  char text[480]; /* NUL-terminated */
+} LunfsMessage;
+
+/* What the worker is started with: the inherited descriptors. */
+typedef struct {
+  int fuse_fd;     /* /dev/fuse, INIT already answered */
+  int arena_fd;    /* memfd, see lunfs/arena.h */
+  int settings_fd; /* memfd with lunfs_settings_to_text */
+  int control_fd;  /* SOCK_SEQPACKET */
+} LunfsWorkerFds;
+
+/* Environment variable that makes the program a worker: "fuse,arena,settings,control" descriptor numbers. */
+#define LUNFS_WORKER_ENV "LUNFS_WORKER_FDS"
+
+/* Run the mount: returns the exit status of the command.  Without settings->foreground it forks; the parent returns
+ * when the mount serves and the first login has settled or login_wait has passed. */
+int lunfs_supervisor_run (LunfsSettings *settings);
+
+/* True, with *out filled and the environment variable removed, if this process was started as a worker. */
+bool lunfs_worker_fds_from_env (LunfsWorkerFds *out);
+
+/* The worker's body (src/worker.c).  Returns the process exit status: 0 = done, do not start again;
+ * anything else = start a new one. */
+int lunfs_worker_run (const LunfsWorkerFds *fds);
+
+#endif
