@@ -74,6 +74,8 @@ enum {
   LUNFS_UA_INQUIRY = 1 << 5,      /* 3F/03: identity again */
   LUNFS_UA_LUNS = 1 << 6,         /* 3F/0E: REPORT LUNS */
   LUNFS_UA_THIN_LOW = 1 << 7,     /* 38/07: thin provisioning soft threshold */
+  LUNFS_UA_DEFERRED = 1 << 8,     /* deferred sense: an earlier write, answered GOOD, is lost: rewrite unstable data,
+                                     and latch an error for fsync if there is none to rewrite */
 };
 
 typedef struct {
@@ -81,7 +83,7 @@ typedef struct {
   int err;            /* positive errno if the action is final or its tries are used up; 0 for DONE */
   unsigned max_tries; /* attempts in all, the first one included; 0 = until the request's deadline */
   unsigned delay_ms;  /* first delay of RETRY_LATER, BUSY, WAIT_READY */
-  unsigned ua;        /* LUNFS_UA_* for UNIT_ATTENTION */
+  unsigned ua;        /* LUNFS_UA_* for UNIT_ATTENTION; LUNFS_UA_ALUA with RETRY_LATER: another path may serve */
 } LunfsVerdict;
 
 /* What kind of command it was: the same sense means different errnos for a read and a write. */
@@ -94,7 +96,7 @@ void lunfs_sense_parse (const uint8_t *buf, size_t len, LunfsSense *out);
 /* The table.  @status: SAM status or LUNFS_STATUS_NONE; @sense may be NULL. */
 LunfsVerdict lunfs_sense_verdict (unsigned status, const LunfsSense *sense, LunfsCmdKind kind);
 
-/* "NOT READY 04/01" style text into @buf, for logs and the status file; returns @buf. */
+/* "NOT READY 04/01 (becoming ready)" style text into @buf, for logs and the status file; returns @buf. */
 const char *lunfs_sense_text (unsigned status, const LunfsSense *sense, char *buf, size_t size);
 
 #endif
