@@ -12,6 +12,8 @@ bool lunfs_url_parse (const char *text, LunfsSource *out, char **out_user, char 
 void lunfs_source_clear (LunfsSource *source);
 /* The canonical text, never with a password; free with g_free. */
 char *lunfs_source_text (const LunfsSource *source, const char *user);
+/* Replace the password in @text by one '*', in place: for messages and for argv.  @text need not be well formed. */
+void lunfs_url_hide_password (char *text);
 /* iqn., eui. or naa. name of at most 223 bytes by RFC 7143 4.2.7; false otherwise. */
 bool lunfs_iscsi_name_valid (const char *name);
 
