@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command line: argv -> LunfsSettings, complete and checked, or a message with its exit status.
  *
- * One table (options.c) holds every option; GOption, -o name=value and --help are made from it.
- * Runs before any thread; may read files, standard input and inherited descriptors (credentials). */
+ * One table (option_table.c) holds every option; --name, -o name=value and --help are made from it.
+ * Runs before any thread; may read files, standard input and inherited descriptors (credentials).
+ * Overwrites a password in argv, so that it does not stay in ps. */
 #ifndef LUNFS_OPTIONS_H
 #define LUNFS_OPTIONS_H
 
