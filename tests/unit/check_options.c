@@ -371,7 +371,8 @@ static char *page; /* read before the fixtures leave the directory */
 /* Every option stands in the manual page as ".BR name" or ".BI name= VALUE". */
 START_TEST (test_manual)
 {
-  for (const LunfsOption *o = lunfs_options; page && o->help; o++) {
+  ck_assert_msg (page != NULL, "src/lunfs.1 not found: run in the source tree, or set srcdir");
+  for (const LunfsOption *o = lunfs_options; o->help; o++) {
     if (!o->name)
       continue;
     g_autofree char *pattern = g_strdup_printf ("\n\\.B[RI]? .*\\b%s\\b", o->name);
