@@ -67,6 +67,7 @@ typedef struct {
   LunfsArenaLun *luns;
   LunfsArenaSlot *slots;
   uint8_t *chunks; /* chunk i is at chunks + i * LUNFS_CHUNK_BYTES */
+  size_t mapped_bytes;
 } LunfsArena;
 
 /* Supervisor: make a sealed-size memfd with room for @buffer_bytes of chunks (rounded to whole chunks). */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The arena's memory: made once by the supervisor, mapped by each worker.
+ *
+ * Decides where the parts lie (layout) and whether a mapping may be trusted (check_*).  The size is sealed, so
+ * that no holder of the descriptor can make a page disappear under another (SIGBUS).  The chunks cost memory
+ * only once they are touched. */
+#include "config.h"
+
+#include "lunfs/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lunfs/error.h"
+
+#define PART_ALIGN 4096u
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+G_STATIC_ASSERT (PART_ALIGN <= LUNFS_CHUNK_BYTES);
+
+typedef struct {
+  uint64_t luns, slots, chunks, total; /* byte offsets, and the size of it all */
+} Layout;
+
+static uint64_t
+align_up (uint64_t n, uint64_t to)
+{
+  return (n + to - 1) / to * to;
+}
+
+static Layout
+layout (uint32_t nchunks)
+{
+  Layout at;
+
+  at.luns = align_up (sizeof (LunfsArenaHeader), PART_ALIGN);
+  at.slots = align_up (at.luns + LUNFS_ARENA_LUNS * sizeof (LunfsArenaLun), PART_ALIGN);
+  at.chunks = align_up (at.slots + LUNFS_ARENA_SLOTS * sizeof (LunfsArenaSlot), LUNFS_CHUNK_BYTES);
+  at.total = at.chunks + (uint64_t) nchunks * LUNFS_CHUNK_BYTES;
+  return at;
+}
+
+/* Takes @fd, also on error. */
+static LunfsArena *
+map (int fd, Layout at, GError **error)
+{
+  LunfsArena *arena;
+  uint8_t *base = mmap (NULL, at.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+  if (base == MAP_FAILED) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NOMEM,
+                 "cannot map %" G_GUINT64_FORMAT " MiB of request buffers: %s; a smaller buffer-size may fit",
+                 at.total >> 20, g_strerror (errno));
+    close (fd);
+    return NULL;
+  }
+  arena = g_new0 (LunfsArena, 1);
+  arena->fd = fd;
+  arena->header = (LunfsArenaHeader *) base;
+  arena->luns = (LunfsArenaLun *) (base + at.luns);
+  arena->slots = (LunfsArenaSlot *) (base + at.slots);
+  arena->chunks = base + at.chunks;
+  arena->mapped_bytes = at.total;
+  return arena;
+}
+
+static int
+sealed_memfd (uint64_t size, GError **error)
+{
+  int fd = memfd_create ("lunfs-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+  if (fd >= 0 && ftruncate (fd, (off_t) size) == 0 && fcntl (fd, F_ADD_SEALS, SIZE_SEALS) == 0)
+    return fd;
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NOMEM, "cannot make a memory file of %" G_GUINT64_FORMAT " MiB: %s",
+               size >> 20, g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+LunfsArena *
+lunfs_arena_create (uint64_t buffer_bytes, GError **error)
+{
+  uint64_t nchunks = MAX (align_up (buffer_bytes, LUNFS_CHUNK_BYTES) / LUNFS_CHUNK_BYTES, LUNFS_CHUNKS_PER_REQUEST);
+  LunfsArena *arena;
+  Layout at;
+  int fd;
+
+  if (buffer_bytes > (uint64_t) G_MAXINT64 / 2 || nchunks > G_MAXUINT32) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "buffer-size %" G_GUINT64_FORMAT " is too large",
+                 buffer_bytes);
+    return NULL;
+  }
+  at = layout ((uint32_t) nchunks);
+  fd = sealed_memfd (at.total, error);
+  if (fd < 0)
+    return NULL;
+  arena = map (fd, at, error);
+  if (!arena)
+    return NULL;
+  *arena->header = (LunfsArenaHeader){
+    .magic = LUNFS_ARENA_MAGIC,
+    .version = LUNFS_ARENA_VERSION,
+    .header_bytes = sizeof (LunfsArenaHeader),
+    .total_bytes = at.total,
+    .nchunks = (uint32_t) nchunks,
+    .isid_random = g_random_int () & 0xffffff,
+    .started_us = g_get_real_time (),
+  };
+  return arena;
+}
+
+static bool
+refuse (GError **error, const char *why)
+{
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_FAILED, "the memory handed over by the supervisor is unusable: %s", why);
+  return false;
+}
+
+/* The descriptor itself, before anything is mapped. */
+static bool
+check_file (int fd, uint64_t *out_size, GError **error)
+{
+  struct stat st;
+  int seals = fcntl (fd, F_GET_SEALS);
+
+  if (seals < 0 || fstat (fd, &st) < 0)
+    return refuse (error, g_strerror (errno));
+  if ((seals & SIZE_SEALS) != SIZE_SEALS)
+    return refuse (error, "its size is not sealed");
+  if ((uint64_t) st.st_size < layout (0).total)
+    return refuse (error, "it is too small");
+  *out_size = (uint64_t) st.st_size;
+  return true;
+}
+
+static bool
+check_header (const LunfsArenaHeader *h, uint64_t size, GError **error)
+{
+  if (h->magic != LUNFS_ARENA_MAGIC)
+    return refuse (error, "it is no arena");
+  if (h->version != LUNFS_ARENA_VERSION || h->header_bytes != sizeof *h)
+    return refuse (error, "another version of lunfs made it");
+  if (h->total_bytes != size || layout (h->nchunks).total != size)
+    return refuse (error, "its sizes do not fit together");
+  if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE)
+    return refuse (error, "its header is damaged");
+  return true;
+}
+
+LunfsArena *
+lunfs_arena_attach (int fd, GError **error)
+{
+  g_autoptr (LunfsArena) arena = NULL;
+  uint64_t size = 0, nchunks;
+
+  if (!check_file (fd, &size, error)) {
+    close (fd);
+    return NULL;
+  }
+  /* Mapped by the file's size, which nobody can change, and only then believed. */
+  nchunks = (size - layout (0).total) / LUNFS_CHUNK_BYTES;
+  if (nchunks > G_MAXUINT32 || layout ((uint32_t) nchunks).total != size) {
+    refuse (error, "its size is not one of ours");
+    close (fd);
+    return NULL;
+  }
+  arena = map (fd, layout ((uint32_t) nchunks), error);
+  if (!arena || !check_header (arena->header, size, error))
+    return NULL;
+  return g_steal_pointer (&arena);
+}
+
+void
+lunfs_arena_free (LunfsArena *arena)
+{
+  if (!arena)
+    return;
+  munmap (arena->header, arena->mapped_bytes);
+  close (arena->fd);
+  g_free (arena);
+}
+
+/* @used is what publishes a record: a worker killed before that leaves a free one behind. */
+static bool
+is_used (const LunfsArenaLun *lun)
+{
+  return __atomic_load_n (&lun->used, __ATOMIC_ACQUIRE) != 0;
+}
+
+static bool
+is_same (const LunfsArenaLun *have, const char *host, uint16_t port, const char *target_name, uint16_t lun)
+{
+  return have->lun == lun && have->port == port && strcmp (have->target_name, target_name) == 0
+         && strcmp (have->host, host) == 0;
+}
+
+int
+lunfs_arena_lun (LunfsArena *arena, const char *host, uint16_t port, const char *target_name, uint16_t lun)
+{
+  LunfsArenaLun *record;
+  int i;
+
+  /* Cut names could make two LUNs one. */
+  if (strlen (host) >= sizeof record->host || strlen (target_name) >= sizeof record->target_name)
+    return -1;
+  for (i = 0; i < LUNFS_ARENA_LUNS && is_used (&arena->luns[i]); i++)
+    if (is_same (&arena->luns[i], host, port, target_name, lun))
+      return i;
+  if (i == LUNFS_ARENA_LUNS)
+    return -1;
+  record = &arena->luns[i];
+  memset (record, 0, sizeof *record);
+  record->lun = lun;
+  record->port = port;
+  g_strlcpy (record->host, host, sizeof record->host);
+  g_strlcpy (record->target_name, target_name, sizeof record->target_name);
+  __atomic_store_n (&record->used, 1, __ATOMIC_RELEASE);
+  return i;
+}
