@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* libfuse does the mounting: it knows mount(2), fusermount3 and /dev/fd/N, and how each has to be undone.  The
+ * session it needs for that has no operations and never sees a request. */
+#include "config.h"
+
+#include "supervisor/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lunfs/error.h"
+#include "lunfs/log.h"
+#include "supervisor/mount_error.h"
+
+#include "fuse/fuse_api.h"
+
+#define SAID_MAX 2048
+#define DEV_FD "/dev/fd/"
+
+struct LunfsMount {
+  struct fuse_session *session;
+  int fd; /* the session's */
+};
+
+/* ---- what libfuse and its helper print ---- */
+
+typedef struct {
+  int saved_fd, memory_fd;
+} Capture;
+
+static Capture
+capture_start (void)
+{
+  Capture c = { -1, memfd_create ("lunfs-messages", MFD_CLOEXEC) };
+
+  if (c.memory_fd < 0)
+    return c;
+  c.saved_fd = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (c.saved_fd >= 0)
+    dup2 (c.memory_fd, STDERR_FILENO);
+  return c;
+}
+
+/* Ends the capture; g_free. */
+static char *
+capture_end (Capture *c)
+{
+  char *said = g_malloc0 (SAID_MAX + 1);
+
+  if (c->saved_fd >= 0) {
+    dup2 (c->saved_fd, STDERR_FILENO);
+    close (c->saved_fd);
+  }
+  if (c->memory_fd >= 0) {
+    if (pread (c->memory_fd, said, SAID_MAX, 0) < 0)
+      said[0] = '\0';
+    close (c->memory_fd);
+  }
+  return said;
+}
+
+/* ---- options ---- */
+
+static void
+add (char **text, const char *option)
+{
+  if (fuse_opt_add_opt_escaped (text, option) < 0)
+    g_error ("out of memory");
+}
+
+/* auto_unmount keeps a second program watching us; unmounting is what this process is for. */
+static bool
+is_passed_on (const char *option)
+{
+  return *option && strcmp (option, "auto_unmount") != 0;
+}
+
+char *
+lunfs_mount_options_text (const LunfsSettings *settings)
+{
+  g_autofree char *fsname = g_strconcat ("fsname=", settings->source_text ? settings->source_text : "lunfs", NULL);
+  char *text = NULL, *copy;
+
+  add (&text, fsname);
+  add (&text, "subtype=lunfs");
+  add (&text, "default_permissions");
+  if (settings->read_only)
+    add (&text, "ro");
+  /* To the kernel allow_root is allow_other; the worker's session refuses the others. */
+  if (settings->allow_root)
+    add (&text, "allow_root");
+  else if (settings->allow_other)
+    add (&text, "allow_other");
+  for (guint i = 0; settings->mount_options && i < settings->mount_options->len; i++)
+    if (is_passed_on (settings->mount_options->pdata[i]))
+      add (&text, settings->mount_options->pdata[i]);
+  copy = g_strdup (text);
+  free (text); /* libfuse's malloc */
+  return copy;
+}
+
+/* ---- mounting ---- */
+
+static bool
+is_dev_fd (const char *mountpoint)
+{
+  return g_str_has_prefix (mountpoint, DEV_FD);
+}
+
+static struct fuse_session *
+new_session (const LunfsSettings *settings)
+{
+  static const struct fuse_lowlevel_ops none;
+  struct fuse_args args = FUSE_ARGS_INIT (0, NULL);
+  g_autofree char *options = lunfs_mount_options_text (settings);
+  struct fuse_session *session;
+
+  if (fuse_opt_add_arg (&args, "lunfs") < 0 || fuse_opt_add_arg (&args, "-o") < 0
+      || fuse_opt_add_arg (&args, options) < 0)
+    g_error ("out of memory");
+  session = fuse_session_new (&args, &none, sizeof none, NULL);
+  fuse_opt_free_args (&args);
+  return session;
+}
+
+static LunfsMount *
+mount_session (const LunfsSettings *settings)
+{
+  struct fuse_session *session = new_session (settings);
+  LunfsMount *mount;
+
+  if (!session)
+    return NULL;
+  if (fuse_session_mount (session, settings->mountpoint) != 0) {
+    fuse_session_destroy (session);
+    return NULL;
+  }
+  mount = g_new0 (LunfsMount, 1);
+  mount->session = session;
+  mount->fd = fuse_session_fd (session);
+  return mount;
+}
+
+static bool
+check_dev_fd (const char *mountpoint, GError **error)
+{
+  char *end;
+  unsigned long fd = strtoul (mountpoint + strlen (DEV_FD), &end, 10);
+
+  if (end != mountpoint + strlen (DEV_FD) && *end == '\0' && fd <= G_MAXINT && fcntl ((int) fd, F_GETFD) >= 0)
+    return true;
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MOUNT,
+               "%s: there is no such open descriptor; it must be a mounted /dev/fuse that we inherit", mountpoint);
+  return false;
+}
+
+static bool
+check_point (const LunfsSettings *settings, GError **error)
+{
+  if (is_dev_fd (settings->mountpoint))
+    return check_dev_fd (settings->mountpoint, error);
+  return lunfs_mount_check_point (settings, error);
+}
+
+LunfsMount *
+lunfs_mount_new (const LunfsSettings *settings, GError **error)
+{
+  LunfsMount *mount;
+  g_autofree char *said = NULL;
+  Capture capture;
+
+  if (!check_point (settings, error))
+    return NULL;
+  capture = capture_start ();
+  mount = mount_session (settings);
+  said = g_strchomp (capture_end (&capture));
+  if (!mount) {
+    lunfs_mount_explain (settings, said, error);
+    return NULL;
+  }
+  if (*said)
+    lunfs_warning ("mount: %s", said);
+  fcntl (mount->fd, F_SETFD, FD_CLOEXEC);
+  return mount;
+}
+
+/* libfuse unmounts only what is still connected: never a mount that somebody else has put there since. */
+void
+lunfs_mount_free (LunfsMount *mount)
+{
+  if (!mount)
+    return;
+  fuse_session_unmount (mount->session);
+  fuse_session_destroy (mount->session);
+  g_free (mount);
+}
+
+int
+lunfs_mount_fd (const LunfsMount *mount)
+{
+  return mount->fd;
+}
+
+bool
+lunfs_mount_is_alive (const LunfsMount *mount)
+{
+  struct pollfd p = { .fd = mount->fd };
+
+  return poll (&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLNVAL));
+}

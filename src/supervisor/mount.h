@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mount itself: made through libfuse (mount(2) for root, fusermount3 for users, or a /dev/fuse that somebody
+ * else has mounted and given us as /dev/fd/N), undone here and nowhere else. */
+#ifndef LUNFS_SUPERVISOR_MOUNT_H
+#define LUNFS_SUPERVISOR_MOUNT_H
+
+#include "lunfs/settings.h"
+
+typedef struct LunfsMount LunfsMount;
+
+/* Mount at settings->mountpoint.  While it runs, standard error is captured: what libfuse and fusermount3 print
+ * becomes part of @error, whose text adds cause and remedy.  For a single thread only. */
+LunfsMount *lunfs_mount_new (const LunfsSettings *settings, GError **error);
+/* Unmounts (lazily) if still mounted, closes the descriptor; NULL is fine. */
+void lunfs_mount_free (LunfsMount *mount);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsMount, lunfs_mount_free)
+
+int lunfs_mount_fd (const LunfsMount *mount);
+/* False once it was unmounted or aborted by somebody. */
+bool lunfs_mount_is_alive (const LunfsMount *mount);
+
+/* The value of libfuse's -o for these settings, commas and backslashes escaped; g_free.  Pure. */
+char *lunfs_mount_options_text (const LunfsSettings *settings);
+
+#endif
