@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* phase    event                       next    what
+ * SERVE    TICK start_at               SERVE   START
+ *          TICK serve_by               END     KILL; the worker never came to serve
+ *          TICK ready_at               SERVE   READY
+ *          SERVING, SETTLED OK         SERVE   READY once both are in
+ *          SETTLED not OK, not ready   END     STOP; that is the outcome
+ *          STOPPED                     END     the mount is gone: the worker leaves by itself
+ *          EXITED                      SERVE   start again after a back-off; DONE if none ever served
+ *          TERMINATE                   FLUSH   STOP with the whole limit; DONE if none ever served or runs
+ * FLUSH    EXITED, time left           FLUSH   start again, STOP with the rest: dirty data is still in the arena
+ *          STOPPED                     END
+ *          TERMINATE                   END     STOP at once
+ *          TICK kill_at                END     KILL
+ * END      EXITED                      DONE    FINISH
+ *          TERMINATE                   END     STOP at once
+ *          TICK kill_at                END     KILL; DONE if it was killed already */
+#include "config.h"
+
+#include "supervisor/policy.h"
+
+#include <glib.h>
+
+#include "lunfs/error.h"
+
+#define MS INT64_C (1000)
+#define SECOND INT64_C (1000000)
+
+#define LONG_LIFE_US (10 * SECOND)
+#define BACKOFF_FIRST_US (100 * MS)
+#define BACKOFF_MAX_US (5 * SECOND)
+#define SERVE_WITHIN_US (30 * SECOND) /* until SERVING nothing but local work is done */
+#define KILL_GRACE_US (2 * SECOND)    /* beyond the limit that the worker was told */
+#define LEAVE_WITHIN_US (5 * SECOND)  /* from STOPPED to the exit */
+#define REAP_WITHIN_US (5 * SECOND)   /* from SIGKILL to the end of it */
+#define EARLY_DEATHS_MAX 5
+
+void
+lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_us, int64_t now_us)
+{
+  *p = (LunfsPolicy){
+    .login_wait_us = MAX (login_wait_us, 0),
+    .stop_timeout_us = MAX (stop_timeout_us, 0),
+    .waited_for = true,
+    .start_at = now_us,
+    .serve_by = LUNFS_NEVER,
+    .ready_at = LUNFS_NEVER,
+    .kill_at = LUNFS_NEVER,
+  };
+}
+
+int64_t
+lunfs_policy_backoff_us (unsigned short_lives)
+{
+  if (short_lives <= 1)
+    return 0;
+  return MIN (BACKOFF_FIRST_US << MIN (short_lives - 2, 16), BACKOFF_MAX_US);
+}
+
+int64_t
+lunfs_policy_deadline (const LunfsPolicy *p)
+{
+  return MIN (MIN (p->start_at, p->serve_by), MIN (p->ready_at, p->kill_at));
+}
+
+static void
+decide (LunfsPolicy *p, int status, LunfsPolicyCause cause)
+{
+  if (p->failed)
+    return;
+  p->failed = true;
+  p->status = status;
+  p->cause = cause;
+}
+
+/* A command that waits must not be told that all is well about a mount that is not there. */
+static unsigned
+finish (LunfsPolicy *p)
+{
+  if (p->waited_for && !p->ready && !p->failed && p->status == LUNFS_EXIT_OK)
+    decide (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY);
+  p->phase = LUNFS_PHASE_DONE;
+  p->start_at = p->serve_by = p->ready_at = p->kill_at = LUNFS_NEVER;
+  return LUNFS_DO_FINISH;
+}
+
+static unsigned
+ask_to_stop (LunfsPolicy *p, LunfsPolicyPhase phase, int64_t limit_us, int64_t now_us)
+{
+  p->phase = phase;
+  p->serve_by = p->ready_at = LUNFS_NEVER;
+  p->stop_limit_ms = (uint32_t) MIN (MAX (limit_us, 0) / MS, G_MAXUINT32);
+  p->kill_at = now_us + MAX (limit_us, 0) + KILL_GRACE_US;
+  return LUNFS_DO_STOP;
+}
+
+static unsigned
+become_ready (LunfsPolicy *p)
+{
+  p->ready = true;
+  p->ready_at = LUNFS_NEVER;
+  return LUNFS_DO_READY;
+}
+
+static unsigned
+on_serving (LunfsPolicy *p, int64_t now_us)
+{
+  p->serve_by = LUNFS_NEVER;
+  if (p->phase != LUNFS_PHASE_SERVE)
+    return 0;
+  if (!p->served)
+    p->ready_at = now_us + p->login_wait_us;
+  p->served = true;
+  return !p->ready && (p->settled || p->ready_at <= now_us) ? become_ready (p) : 0;
+}
+
+static unsigned
+on_settled (LunfsPolicy *p, int status, int64_t now_us)
+{
+  if (p->phase != LUNFS_PHASE_SERVE || p->ready)
+    return 0;
+  p->settled = true;
+  if (status == LUNFS_EXIT_OK)
+    return p->served ? become_ready (p) : 0;
+  decide (p, status, LUNFS_CAUSE_WORKER);
+  return ask_to_stop (p, LUNFS_PHASE_END, p->stop_timeout_us, now_us);
+}
+
+static unsigned
+on_stopped (LunfsPolicy *p, int status, int64_t now_us)
+{
+  p->stopped = true;
+  p->phase = LUNFS_PHASE_END;
+  p->serve_by = p->ready_at = LUNFS_NEVER;
+  p->kill_at = now_us + LEAVE_WITHIN_US;
+  if (!p->failed) {
+    p->status = status;
+    p->cause = LUNFS_CAUSE_WORKER;
+  }
+  return 0;
+}
+
+static unsigned
+start_again (LunfsPolicy *p, int64_t now_us)
+{
+  p->short_lives = now_us - p->started_us < LONG_LIFE_US ? p->short_lives + 1 : 1;
+  if (!p->served && p->short_lives >= EARLY_DEATHS_MAX) {
+    decide (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_CRASHES);
+    return finish (p);
+  }
+  p->start_at = now_us + lunfs_policy_backoff_us (p->short_lives);
+  return 0;
+}
+
+static unsigned
+on_exited (LunfsPolicy *p, int64_t now_us)
+{
+  p->running = false;
+  p->serve_by = LUNFS_NEVER;
+  if (p->phase == LUNFS_PHASE_SERVE)
+    return start_again (p, now_us);
+  if (p->phase == LUNFS_PHASE_FLUSH && now_us < p->kill_at - KILL_GRACE_US)
+    return start_again (p, now_us);
+  if (!p->stopped)
+    decide (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED);
+  return finish (p);
+}
+
+static unsigned
+on_terminate (LunfsPolicy *p, int64_t now_us)
+{
+  if (!p->running && (!p->served || p->phase != LUNFS_PHASE_SERVE)) {
+    if (p->served)
+      decide (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED);
+    return finish (p);
+  }
+  if (p->phase == LUNFS_PHASE_SERVE && p->running)
+    return ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
+  if (p->phase == LUNFS_PHASE_SERVE) {
+    ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
+    p->start_at = now_us; /* the dead one's successor has to flush */
+    return 0;
+  }
+  return p->stopped ? 0 : ask_to_stop (p, LUNFS_PHASE_END, 0, now_us);
+}
+
+static unsigned
+start (LunfsPolicy *p, int64_t now_us)
+{
+  p->start_at = LUNFS_NEVER;
+  p->running = true;
+  p->stopped = p->killed = false;
+  p->started_us = now_us;
+  if (p->phase == LUNFS_PHASE_FLUSH)
+    return LUNFS_DO_START | ask_to_stop (p, LUNFS_PHASE_FLUSH, p->kill_at - KILL_GRACE_US - now_us, now_us);
+  if (!p->served)
+    p->serve_by = now_us + SERVE_WITHIN_US;
+  return LUNFS_DO_START;
+}
+
+/* Its exit follows and is the last.  One that cannot even die waits for something: perhaps for our unmount. */
+static unsigned
+kill_worker (LunfsPolicy *p, int status, LunfsPolicyCause cause, int64_t now_us)
+{
+  if (!p->stopped)
+    decide (p, status, cause);
+  p->serve_by = p->ready_at = p->kill_at = p->start_at = LUNFS_NEVER;
+  if (!p->running || p->killed)
+    return finish (p);
+  p->phase = LUNFS_PHASE_END;
+  p->killed = true;
+  p->kill_at = now_us + REAP_WITHIN_US;
+  return LUNFS_DO_KILL;
+}
+
+static unsigned
+on_tick (LunfsPolicy *p, int64_t now_us)
+{
+  if (p->kill_at <= now_us)
+    return kill_worker (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, now_us);
+  if (p->serve_by <= now_us)
+    return kill_worker (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_SILENT, now_us);
+  if (p->start_at <= now_us)
+    return start (p, now_us);
+  return p->ready_at <= now_us ? become_ready (p) : 0;
+}
+
+unsigned
+lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t now_us)
+{
+  if (p->phase == LUNFS_PHASE_DONE)
+    return 0;
+  switch (event) {
+  case LUNFS_EVENT_TICK:
+    return on_tick (p, now_us);
+  case LUNFS_EVENT_SERVING:
+    return on_serving (p, now_us);
+  case LUNFS_EVENT_SETTLED:
+    return on_settled (p, status, now_us);
+  case LUNFS_EVENT_STOPPED:
+    return on_stopped (p, status, now_us);
+  case LUNFS_EVENT_EXITED:
+    return on_exited (p, now_us);
+  case LUNFS_EVENT_TERMINATE:
+    return on_terminate (p, now_us);
+  }
+  return 0;
+}

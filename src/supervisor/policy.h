@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the supervisor does when: readiness, restarts, the end.  A pure state machine with the clock as argument:
+ * an event goes in, actions come out.  keeper.c feeds it and carries the actions out. */
+#ifndef LUNFS_SUPERVISOR_POLICY_H
+#define LUNFS_SUPERVISOR_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+  LUNFS_EVENT_TICK,      /* a deadline may have passed; the first one starts the first worker */
+  LUNFS_EVENT_SERVING,   /* the worker's messages */
+  LUNFS_EVENT_SETTLED,   /* with status */
+  LUNFS_EVENT_STOPPED,   /* with status */
+  LUNFS_EVENT_EXITED,    /* the worker was reaped, or could not be started */
+  LUNFS_EVENT_TERMINATE, /* a signal, or the command that waits for us went away */
+} LunfsPolicyEvent;
+
+/* Actions, to be done in this order. */
+enum {
+  LUNFS_DO_START = 1 << 0,  /* start a worker */
+  LUNFS_DO_STOP = 1 << 1,   /* send it LUNFS_MSG_STOP with stop_limit_ms */
+  LUNFS_DO_KILL = 1 << 2,   /* SIGKILL it */
+  LUNFS_DO_READY = 1 << 3,  /* tell the waiting command that the mount serves */
+  LUNFS_DO_FINISH = 1 << 4, /* unmount and exit with status */
+};
+
+typedef enum {
+  LUNFS_PHASE_SERVE, /* a worker that dies is started again */
+  LUNFS_PHASE_FLUSH, /* asked to stop: started again only while there is time to flush */
+  LUNFS_PHASE_END,   /* the next exit is the last */
+  LUNFS_PHASE_DONE,
+} LunfsPolicyPhase;
+
+/* Why it ended, for the message. */
+typedef enum {
+  LUNFS_CAUSE_WORKER,  /* the worker said so: its text counts */
+  LUNFS_CAUSE_EARLY,   /* stopped or unmounted before it was ready */
+  LUNFS_CAUSE_CRASHES, /* workers died one after the other and none ever served */
+  LUNFS_CAUSE_SILENT,  /* the worker never served */
+  LUNFS_CAUSE_KILLED,  /* it did not stop in time */
+} LunfsPolicyCause;
+
+#define LUNFS_NEVER INT64_MAX
+
+/* All times in microseconds of one clock. */
+typedef struct {
+  int64_t login_wait_us, stop_timeout_us; /* set before the first event */
+  bool waited_for;                        /* by a command: an end before READY is its failure */
+
+  LunfsPolicyPhase phase;
+  bool running;          /* a worker is there */
+  bool served, settled;  /* at least once */
+  bool ready;            /* LUNFS_DO_READY was given */
+  bool stopped;          /* this worker has said STOPPED */
+  bool killed;           /* this worker got SIGKILL */
+  bool failed;           /* status is decided, whatever the worker's end */
+  int status;            /* LunfsExit */
+  LunfsPolicyCause cause;
+  unsigned short_lives;  /* workers in a row that died young */
+  uint32_t stop_limit_ms;
+  int64_t started_us;
+  int64_t start_at, serve_by, ready_at, kill_at; /* LUNFS_NEVER = not pending */
+} LunfsPolicy;
+
+/* Sets waited_for; a process in the foreground clears it. */
+void lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_us, int64_t now_us);
+/* @status counts for SETTLED and STOPPED.  Returns LUNFS_DO_... bits. */
+unsigned lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t now_us);
+/* When the next TICK is due; LUNFS_NEVER if none. */
+int64_t lunfs_policy_deadline (const LunfsPolicy *p);
+/* The delay before a new worker after @short_lives young deaths in a row. */
+int64_t lunfs_policy_backoff_us (unsigned short_lives);
+
+#endif
