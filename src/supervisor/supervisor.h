@@ -28,6 +28,13 @@ typedef struct {
   char text[480]; /* NUL-terminated */
 } LunfsMessage;
 
+typedef enum { LUNFS_RECEIVED_NONE, LUNFS_RECEIVED_MESSAGE, LUNFS_RECEIVED_END } LunfsReceived;
+
+/* Neither waits.  @text may be NULL and is cut to size.  False: the other end is gone or does not read. */
+bool lunfs_message_send (int control_fd, LunfsMessageType type, int status, uint32_t limit_ms, const char *text);
+/* END: the other process is gone. */
+LunfsReceived lunfs_message_receive (int control_fd, LunfsMessage *out);
+
 /* What the worker is started with: the inherited descriptors. */
 typedef struct {
   int fuse_fd;     /* /dev/fuse, INIT already answered */
@@ -45,6 +52,9 @@ int lunfs_supervisor_run (LunfsSettings *settings);
 
 /* True, with *out filled and the environment variable removed, if this process was started as a worker. */
 bool lunfs_worker_fds_from_env (LunfsWorkerFds *out);
+
+/* The settings from LunfsWorkerFds.settings_fd, which stays open. */
+LunfsSettings *lunfs_worker_read_settings (int settings_fd, GError **error);
 
 /* The worker's body (src/worker.c).  Returns the process exit status: 0 = done, do not start again;
  * anything else = start a new one. */

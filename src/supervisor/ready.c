@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "supervisor/ready.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lunfs/error.h"
+#include "lunfs/log.h"
+
+/* What goes through the pipe: one write, smaller than PIPE_BUF. */
+typedef struct {
+  int32_t status;
+  char text[1020];
+} Report;
+
+static void
+print_text (const char *text)
+{
+  if (*text)
+    fprintf (stderr, "lunfs: %s\n", text);
+}
+
+/* The child went away without a word. */
+static int
+explain_end (pid_t child)
+{
+  int state;
+
+  if (waitpid (child, &state, 0) == child && WIFSIGNALED (state))
+    fprintf (stderr, "lunfs: the background process was ended by signal %d (%s)\n", WTERMSIG (state),
+             strsignal (WTERMSIG (state)));
+  else
+    fputs ("lunfs: the background process ended without a report\n", stderr);
+  return LUNFS_EXIT_FAILED;
+}
+
+static int
+await_report (int fd, pid_t child)
+{
+  Report report;
+  ssize_t len;
+
+  do
+    len = read (fd, &report, sizeof report);
+  while (len < 0 && errno == EINTR);
+  close (fd);
+  if (len != sizeof report)
+    return explain_end (child);
+  report.text[sizeof report.text - 1] = '\0';
+  print_text (report.text);
+  return report.status;
+}
+
+bool
+lunfs_ready_fork (int *out_fd, int *out_status)
+{
+  int fds[2];
+  pid_t child;
+
+  fflush (NULL); /* or both would print what is buffered */
+  if (pipe2 (fds, O_CLOEXEC) < 0 || (child = fork ()) < 0) {
+    fprintf (stderr, "lunfs: cannot go to the background: %s\n", strerror (errno));
+    *out_status = LUNFS_EXIT_FAILED;
+    return false;
+  }
+  if (child == 0) {
+    close (fds[0]);
+    setsid ();
+    *out_fd = fds[1];
+    return true;
+  }
+  close (fds[1]);
+  *out_status = await_report (fds[0], child);
+  return false;
+}
+
+void
+lunfs_ready_report (int *fd, int status, const char *text)
+{
+  Report report;
+
+  if (*fd < 0)
+    return;
+  memset (&report, 0, sizeof report);
+  report.status = status;
+  g_strlcpy (report.text, text ? text : "", sizeof report.text);
+  if (write (*fd, &report, sizeof report) < 0)
+    lunfs_debug (SUPERVISOR, "nobody waits for the report: %s", g_strerror (errno));
+  close (*fd);
+  *fd = -1;
+}
+
+void
+lunfs_ready_detach (bool keep_stderr)
+{
+  int fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+
+  if (fd < 0)
+    return;
+  dup2 (fd, STDIN_FILENO);
+  dup2 (fd, STDOUT_FILENO);
+  if (!keep_stderr)
+    dup2 (fd, STDERR_FILENO);
+  if (fd > STDERR_FILENO)
+    close (fd);
+}
+
+void
+lunfs_ready_notify (const char *state)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  const char *path = getenv ("NOTIFY_SOCKET");
+  size_t len = path ? strlen (path) : 0;
+  int fd;
+
+  if (len < 2 || len >= sizeof address.sun_path || (*path != '/' && *path != '@'))
+    return;
+  memcpy (address.sun_path, path, len);
+  if (*path == '@')
+    address.sun_path[0] = '\0'; /* abstract */
+  fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return;
+  if (sendto (fd, state, strlen (state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *) &address,
+              (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len))
+      < 0)
+    lunfs_debug (SUPERVISOR, "no notification to %s: %s", path, g_strerror (errno));
+  close (fd);
+}
+
+void
+lunfs_ready_write_pidfile (const char *path)
+{
+  g_autofree char *text = g_strdup_printf ("%ld\n", (long) getpid ());
+  int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+  if (fd < 0 || write (fd, text, strlen (text)) < 0)
+    lunfs_warning ("cannot write the pid file %s: %s", path, g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+}
