@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# One-way and mutual CHAP; a wrong or missing secret gives a message that says so and exit status 24.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+
+start_target
+add_target chap
+add_lun "$(random_file a 1M)"
+add_account joe one-way-secret
+mnt=$scratch/mnt
+credentials () { # LINE...
+  rm -f "$scratch/cred"
+  (umask 077 && printf '%s\n' "$@" >"$scratch/cred")
+}
+refused () {
+  expect_fail start_lunfs "iscsi://$portal/$iqn" "$mnt" "$@"
+  expect_status 24
+  expect_message authentication
+  ! grep -q secret "$scratch/message" || fail "the message shows a secret"
+  ! mounted "$mnt" || fail "mounted"
+}
+
+say "one-way"
+credentials user=joe password=one-way-secret
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred"
+lun_up "$mnt" 1
+same_data "$mnt/lun1" "$scratch/a"
+stop_lunfs "$mnt"
+
+say "wrong secret, wrong user, none at all"
+credentials user=joe password=another-secret
+refused -o "credentials=$scratch/cred"
+credentials user=jack password=one-way-secret
+refused -o "credentials=$scratch/cred"
+refused
+
+say "mutual"
+add_account the-target mutual-secret-1 outgoing
+credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-1
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred"
+lun_up "$mnt" 1
+same_data "$mnt/lun1" "$scratch/a"
+stop_lunfs "$mnt"
+
+say "the target proves itself with another secret: not our target"
+credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-2
+refused -o "credentials=$scratch/cred"
+
+say "iscsid.conf's names"
+credentials 'node.session.auth.username = joe' 'node.session.auth.password = one-way-secret'
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred"
+lun_up "$mnt" 1
+stop_lunfs "$mnt"

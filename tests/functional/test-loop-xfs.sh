@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# xfs on a loop device on a LUN: mkfs, files, fstrim, umount, checked clean; and the same after a new mount.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+test_limit 180
+
+private_mounts
+requires mkfs.xfs xfs_repair losetup fstrim
+modprobe xfs 2>/dev/null || :
+grep -qw xfs /proc/filesystems || skip "this kernel has no xfs"
+one_lun 320M 512 thin_provisioning=1
+attach_loop "$file" --direct-io=on
+expect_equal "$(losetup -n -O DIO "$loop" | tr -d ' ')" 1 "direct I/O of the loop device"
+mkfs.xfs -q "$loop"
+fs=$scratch/fs
+mkdir "$fs"
+cleanup_fn umount -l "$fs"
+mount "$loop" "$fs"
+mkdir "$fs/a" "$fs/b"
+cp -r "$top_srcdir/include" "$top_srcdir/tests" "$fs/a/"
+random_file big 24M >/dev/null
+cp "$scratch/big" "$fs/b/big"
+for ((i = 0; i < 200; i++)); do echo "file $i" >"$fs/b/f$i"; done
+sync -f "$fs"
+rm -rf "$fs/a/tests"
+unmaps=$(lun_get "$mnt" 1 .counters.unmaps)
+fstrim -v "$fs"
+[ "$(lun_get "$mnt" 1 .counters.unmaps)" -gt "$unmaps" ] || fail "fstrim did not reach the target as UNMAP"
+cmp "$scratch/big" "$fs/b/big"
+umount "$fs"
+xfs_repair -n "$loop"
+[ "$(lun_get "$mnt" 1 .counters.sync_cache)" -gt 0 ] || fail "no SYNCHRONIZE CACHE at all"
+losetup -d "$loop"
+wait_for "! losetup '$loop'" 10
+stop_lunfs "$mnt"
+
+say "mounted anew"
+start_lunfs "iscsi://$portal/$iqn" "$mnt"
+lun_up "$mnt" 1
+attach_loop "$file" --direct-io=on
+xfs_repair -n "$loop"
+mount "$loop" "$fs"
+cmp "$scratch/big" "$fs/b/big"
+diff -r "$top_srcdir/include" "$fs/a/include"
+expect_equal "$(cat "$fs/b/f199")" "file 199" "a small file"
+umount "$fs"
+expect_equal "$(lun_get "$mnt" 1 .counters.errors)" 0 "errors"
+losetup -d "$loop"
+wait_for "! losetup '$loop'" 10
+stop_lunfs "$mnt"

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The mount comes up while the target is down, answers, and shows the files when the target is there.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+
+start_target
+add_target late
+disk=$(random_file disk 4M)
+add_lun "$disk"
+mnt=$scratch/mnt
+kill_target
+began=$SECONDS
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o login_wait=2
+took=$((SECONDS - began))
+[ "$took" -le $((6 * slow)) ] || fail "took $took s to mount"
+mounted "$mnt" || fail "not mounted"
+! [ -e "$mnt/lun1" ] || fail "a file without a target"
+expect_equal "$(status_get "$mnt" '.targets[0].name')" "$iqn" "target in the status"
+status_get "$mnt" '.targets[0].error | length > 0'
+restart_target
+wait_for "[ -f '$mnt/lun1' ]" 40
+lun_up "$mnt" 1 20
+same_data "$mnt/lun1" "$disk"
+stop_lunfs "$mnt"
+
+say "a portal whose targets are not known yet"
+kill_target
+start_lunfs "iscsi://$portal" "$mnt" -o login_wait=1
+mounted "$mnt" || fail "not mounted"
+restart_target
+wait_for "[ -f '$mnt/$iqn/lun1' ]" 60
+lun_up "$mnt" 1 20
+same_data "$mnt/$iqn/lun1" "$disk"
+stop_lunfs "$mnt"
+
+say "stopped while the target is down: in time"
+kill_target
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o login_wait=1,stop_timeout=10
+stop_lunfs "$mnt" 12
