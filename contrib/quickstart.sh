@@ -25,7 +25,7 @@ for arg; do
 done
 
 # Everything this script makes is in here (short: tgtd's control socket has a path of 108 bytes at most).
-state=/tmp/lunfs-quickstart-$(id -u)
+state=${LUNFS_QUICKSTART_DIR:-/tmp/lunfs-quickstart-$(id -u)}
 mnt=$state/mnt
 export TGT_IPC_SOCKET=$state/tgtd
 
@@ -165,6 +165,7 @@ if [ -n "$source" ]; then
   own=no
   [ "$write" = yes ] || options=(-o ro)
 else
+  options=(-o initiator_name=iqn.2026-01.org.example:quickstart-initiator) # leaves no name of its own behind
   say "a private target with a LUN of 64 MiB"
   if ! start_tgtd; then
     [ "$(id -u)" != 0 ] || die "tgtd does not start: $(cat "$state/tgtd.log")"

@@ -7,25 +7,20 @@
 private_mounts
 requires tgtd losetup mkfs.ext4 debugfs fusermount3
 not_under_valgrind "quickstart runs its own lunfs"
-# A /tmp of its own: quickstart's directory there belongs to whoever uses it on this machine.
-mkdir "$scratch/tmp"
-chmod 1777 "$scratch/tmp"
-saved=$scratch
-mount --bind "$scratch/tmp" /tmp
-case $saved in /tmp/*) saved=/tmp ;; esac
 export LUNFS_BUILD_DIR=$top_builddir
+export LUNFS_QUICKSTART_DIR=$scratch/root
+state=$LUNFS_QUICKSTART_DIR
 quickstart=$top_srcdir/contrib/quickstart.sh
-out=$saved/quickstart.out
+out=$scratch/quickstart.out
 run () {
   "$@" >"$out" 2>&1 || {
-    cat "$out" /tmp/lunfs-quickstart-*/lunfs.log
+    cat "$out" "$LUNFS_QUICKSTART_DIR/lunfs.log"
     fail "$*"
   }
   cat "$out"
 }
-stop_left () { for id in 0 "$user_id"; do [ ! -e "/tmp/lunfs-quickstart-$id" ] || "$quickstart" --stop; done; umount -l /tmp; }
+stop_left () { [ ! -e "$state" ] || LUNFS_QUICKSTART_DIR=$state "$quickstart" --stop; }
 cleanup_fn stop_left
-state=/tmp/lunfs-quickstart-0
 
 say "root"
 run "$quickstart"
@@ -36,8 +31,6 @@ grep -q -- "$file" "$out" || fail "the file is not shown"
 say "again: nothing to do"
 run "$quickstart"
 grep -q 'running already' "$out"
-portal=$(jq -r '.targets[0] | "\(.host):\(.port)"' "$state/mnt/.lunfs/status.json")
-cp "$(dirname "$(dirname "$(find "$state/mnt" -name lun1)")")/.lunfs/status.json" "$saved/status.json"
 tgtd=$(cat "$state/tgtd.pid")
 supervisor=$(cat "$state/lunfs.pid")
 run "$quickstart" --stop
@@ -49,7 +42,7 @@ run "$quickstart" --stop
 say "a target of one's own: read-only, and nothing is written to it"
 start_target
 add_target own
-own=$saved/own
+own=$scratch/own
 head -c 4M /dev/urandom >"$own"
 cp "$own" "$own.before"
 add_lun "$own"
@@ -66,16 +59,19 @@ run "$quickstart" --stop
 say "an ordinary user"
 if ! as_user test -x "$quickstart" || ! as_user test -x "$top_builddir/lunfs"; then
   say "the tree is closed to other users: using a copy"
-  mkdir -p /tmp/tree/contrib /tmp/tree/tests/tools
-  cp "$top_srcdir/contrib/"*.sh /tmp/tree/contrib/
-  cp "$top_srcdir/README" "$top_builddir/lunfs" /tmp/tree/
-  cp "$top_builddir/tests/tools/ramtgt" /tmp/tree/tests/tools/
-  : >/tmp/tree/config.status
-  printf 'lunfs tests/tools/ramtgt:\n' >/tmp/tree/Makefile
-  chmod -R a+rX /tmp/tree
-  quickstart=/tmp/tree/contrib/quickstart.sh
-  LUNFS_BUILD_DIR=/tmp/tree
+  tree=$scratch/tree
+  mkdir -p "$tree/contrib" "$tree/tests/tools"
+  cp "$top_srcdir/contrib/"*.sh "$tree/contrib/"
+  cp "$top_srcdir/README" "$top_builddir/lunfs" "$tree/"
+  cp "$top_builddir/tests/tools/ramtgt" "$tree/tests/tools/"
+  : >"$tree/config.status"
+  printf 'lunfs tests/tools/ramtgt:\n' >"$tree/Makefile"
+  chmod -R a+rX "$tree"
+  quickstart=$tree/contrib/quickstart.sh
+  LUNFS_BUILD_DIR=$tree
 fi
+as_user true
+LUNFS_QUICKSTART_DIR=$scratch/home/quickstart
 run as_user "$quickstart"
 grep -q 'read back' "$out"
 run as_user "$quickstart" --stop
