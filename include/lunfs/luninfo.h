@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a probe found out about a LUN: made by the session after every login, read by lun, cache and status. */
+#ifndef LUNFS_LUNINFO_H
+#define LUNFS_LUNINFO_H
+
+#include "scsi/vpd.h"
+
+typedef struct {
+  LunfsInquiry inquiry;
+  LunfsIdentity identity;
+  LunfsCapacity capacity;
+  LunfsLimits limits;
+  LunfsModes modes; /* no caching page: wce is taken as true, the safe side */
+} LunfsLunInfo;
+
+#endif

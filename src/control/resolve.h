@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Host names -> numeric addresses, without ever making a lane wait: GIO asks in a thread of its own. */
+#ifndef LUNFS_RESOLVE_H
+#define LUNFS_RESOLVE_H
+
+#include <stdint.h>
+
+#define LUNFS_RESOLVE_MAX 8
+
+/* @addresses: @n numeric addresses (IPv6 with %scope if it has one), valid during the call; n = 0: @error says why. */
+typedef void (*LunfsResolveDone) (void *user, const char *const *addresses, unsigned n, const char *error);
+
+/* Any thread.  @done on the control thread, or at once from inside if @host is an address already. */
+void lunfs_resolve (const char *host, LunfsResolveDone done, void *user);
+
+#endif

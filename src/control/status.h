@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The status file's text, from published facts and counters only: it never waits for a lane or a target. */
+#ifndef LUNFS_STATUS_H
+#define LUNFS_STATUS_H
+
+#include "lun/lun.h"
+#include "lunfs/settings.h"
+#include "session/session.h"
+
+/* One LUN of the mount, as the status file sees it. */
+typedef struct {
+  const char *target_name, *host;
+  uint16_t port, number;
+  LunfsSession *session;
+  LunfsLun *lun;
+  LunfsStats *stats;
+  char *file; /* below the mount point; owned by the caller */
+} LunfsStatusLun;
+
+/* A target, or a portal asked for targets, that has no LUNs (yet). */
+typedef struct {
+  const char *name, *host, *error;
+  uint16_t port;
+} LunfsStatusTarget;
+
+typedef struct {
+  const LunfsSettings *settings;
+  int supervisor_pid;
+  unsigned workers_started, resent;
+  int64_t started_us; /* wall clock */
+  const LunfsStatusLun *luns;
+  unsigned nluns;
+  const LunfsStatusTarget *targets; /* those without LUNs */
+  unsigned ntargets;
+} LunfsStatus;
+
+/* JSON, one object, ends with a newline.  Control thread.  Free with g_free. */
+char *lunfs_status_text (const LunfsStatus *status);
+
+#endif

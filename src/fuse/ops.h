@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All FUSE requests but READ and WRITE of LUNs, as libfuse's low-level operations: names and attributes from the tree at
+ * once, FSYNC, FALLOCATE and LSEEK through the LUN's lane, the status file through the control thread. */
+#ifndef LUNFS_OPS_H
+#define LUNFS_OPS_H
+
+#include "fuse/fuse_api.h"
+#include "fuse/tree.h"
+
+typedef struct LunfsOps LunfsOps;
+
+typedef struct {
+  LunfsTree *tree;
+  /* The status file's text; called on the default main context's thread.  Free with g_free. */
+  char *(*status_text) (void *user);
+  void *user;
+} LunfsOpsConf;
+
+/* The session whose process_buf the channel feeds.  @init_request: the saved FUSE_INIT, replayed here so that libfuse knows
+ * the protocol; @allow_root as in the mount options. */
+struct fuse_session *lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_request,
+                                            size_t init_bytes, bool allow_root, LunfsOps **out_ops, GError **error);
+/* OPENs of the plain-file mount point that wait for its LUN: let them go on (it is up, or @give_up: EIO).  Any thread. */
+void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
+
+#endif

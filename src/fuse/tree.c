@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "fuse/tree.h"
+
+#include "lunfs/arena.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INO_TARGET 0x1000u
+#define INO_LUN 0x100000u
+#define DIRECTORY_MODE (S_IFDIR | 0555)
+
+typedef struct {
+  unsigned target;
+  uint16_t number;
+  bool visible;
+} Leaf;
+
+struct LunfsTree {
+  LunfsTreeConf conf;
+  struct timespec born;
+  _Atomic (LunfsLun *) luns[LUNFS_ARENA_LUNS];
+  GMutex lock; /* Protects all below. */
+  GPtrArray *targets; /* names */
+  Leaf leaves[LUNFS_ARENA_LUNS];
+};
+
+LunfsTree *
+lunfs_tree_new (const LunfsTreeConf *conf)
+{
+  LunfsTree *tree = g_new0 (LunfsTree, 1);
+
+  tree->conf = *conf;
+  clock_gettime (CLOCK_REALTIME, &tree->born);
+  g_mutex_init (&tree->lock);
+  tree->targets = g_ptr_array_new_with_free_func (g_free);
+  return tree;
+}
+
+void
+lunfs_tree_free (LunfsTree *tree)
+{
+  if (!tree)
+    return;
+  g_ptr_array_unref (tree->targets);
+  g_mutex_clear (&tree->lock);
+  g_free (tree);
+}
+
+static unsigned
+target_index_locked (LunfsTree *tree, const char *name)
+{
+  unsigned i;
+
+  if (g_ptr_array_find_with_equal_func (tree->targets, name, g_str_equal, &i))
+    return i;
+  g_ptr_array_add (tree->targets, g_strdup (name));
+  return tree->targets->len - 1;
+}
+
+void
+lunfs_tree_add (LunfsTree *tree, unsigned index, const char *target_name, uint16_t number, LunfsLun *lun)
+{
+  g_mutex_lock (&tree->lock);
+  tree->leaves[index].target = target_index_locked (tree, target_name);
+  tree->leaves[index].number = number;
+  g_mutex_unlock (&tree->lock);
+  atomic_store (&tree->luns[index], lun);
+}
+
+bool
+lunfs_tree_show (LunfsTree *tree, unsigned index)
+{
+  bool was;
+
+  g_mutex_lock (&tree->lock);
+  was = tree->leaves[index].visible;
+  tree->leaves[index].visible = true;
+  g_mutex_unlock (&tree->lock);
+  return !was;
+}
+
+/* Index of a LUN's node id; -1 if it is none. */
+static int
+index_of (const LunfsTree *tree, uint64_t ino)
+{
+  if (tree->conf.root_is_file)
+    return ino == LUNFS_INO_ROOT ? 0 : -1;
+  return ino >= INO_LUN && ino < INO_LUN + LUNFS_ARENA_LUNS ? (int) (ino - INO_LUN) : -1;
+}
+
+LunfsLun *
+lunfs_tree_lun (LunfsTree *tree, uint64_t ino)
+{
+  int i = index_of (tree, ino);
+
+  return i < 0 ? NULL : atomic_load_explicit (&tree->luns[i], memory_order_acquire);
+}
+
+uint64_t
+lunfs_tree_ino (const LunfsTree *tree, unsigned index)
+{
+  return tree->conf.root_is_file ? LUNFS_INO_ROOT : INO_LUN + index;
+}
+
+static uint64_t
+find_lun_locked (LunfsTree *tree, int target, const char *name)
+{
+  char *end;
+  unsigned long number;
+
+  if (!g_str_has_prefix (name, "lun") || !g_ascii_isdigit (name[3]) || (name[3] == '0' && name[4]))
+    return 0;
+  number = strtoul (name + 3, &end, 10);
+  if (*end)
+    return 0;
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) {
+    const Leaf *leaf = &tree->leaves[i];
+
+    if (leaf->visible && leaf->number == number && (int) leaf->target == target)
+      return INO_LUN + i;
+  }
+  return 0;
+}
+
+/* Which target's LUNs stand in directory @ino; -1 = none. */
+static int
+target_of_directory (const LunfsTree *tree, uint64_t ino)
+{
+  if (tree->conf.one_target)
+    return ino == LUNFS_INO_ROOT ? 0 : -1;
+  return ino >= INO_TARGET && ino < INO_TARGET + tree->targets->len ? (int) (ino - INO_TARGET) : -1;
+}
+
+static bool
+target_visible_locked (const LunfsTree *tree, unsigned target)
+{
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+    if (tree->leaves[i].visible && tree->leaves[i].target == target)
+      return true;
+  return false;
+}
+
+static uint64_t
+lookup_locked (LunfsTree *tree, uint64_t parent, const char *name)
+{
+  int target = target_of_directory (tree, parent);
+  unsigned i;
+
+  if (parent == LUNFS_INO_CONTROL)
+    return strcmp (name, "status.json") == 0 ? LUNFS_INO_STATUS : 0;
+  if (parent == LUNFS_INO_ROOT && strcmp (name, ".lunfs") == 0)
+    return LUNFS_INO_CONTROL;
+  if (target >= 0)
+    return find_lun_locked (tree, target, name);
+  if (parent == LUNFS_INO_ROOT && g_ptr_array_find_with_equal_func (tree->targets, name, g_str_equal, &i)
+      && target_visible_locked (tree, i))
+    return INO_TARGET + i;
+  return 0;
+}
+
+uint64_t
+lunfs_tree_lookup (LunfsTree *tree, uint64_t parent, const char *name)
+{
+  uint64_t ino;
+
+  if (tree->conf.root_is_file)
+    return 0;
+  g_mutex_lock (&tree->lock);
+  ino = lookup_locked (tree, parent, name);
+  g_mutex_unlock (&tree->lock);
+  return ino;
+}
+
+static void
+stat_lun (const LunfsTree *tree, LunfsLun *lun, struct stat *st)
+{
+  LunfsGeometry g = { 0 };
+  mode_t mode = 0666 & ~tree->conf.umask;
+
+  if (lun)
+    lunfs_lun_geometry (lun, &g);
+  st->st_mode = S_IFREG | (g.read_only ? mode & ~0222u : mode);
+  st->st_nlink = 1;
+  st->st_size = (off_t) g.size_bytes;
+  st->st_blocks = (blkcnt_t) (g.size_bytes / 512);
+  /* What loop and qemu take as the good size for one request. */
+  st->st_blksize = (blksize_t) MAX (g.physical_block_size, 4096u);
+}
+
+bool
+lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st)
+{
+  LunfsLun *lun = lunfs_tree_lun (tree, ino);
+
+  memset (st, 0, sizeof *st);
+  st->st_ino = ino;
+  st->st_uid = tree->conf.uid;
+  st->st_gid = tree->conf.gid;
+  st->st_mtim = st->st_ctim = st->st_atim = tree->born; /* stable: rsync, make and backup tools compare it */
+  if (index_of (tree, ino) >= 0) {
+    if (!lun && !tree->conf.root_is_file)
+      return false;
+    stat_lun (tree, lun, st);
+  } else if (ino == LUNFS_INO_STATUS) {
+    st->st_mode = S_IFREG | 0444;
+    st->st_nlink = 1;
+    st->st_blksize = 4096;
+  } else {
+    st->st_mode = DIRECTORY_MODE;
+    st->st_nlink = 2;
+  }
+  return true;
+}
+
+static uint64_t
+child_locked (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size)
+{
+  int target = target_of_directory (tree, ino);
+
+  if (ino == LUNFS_INO_ROOT && n-- == 0) {
+    g_strlcpy (name, ".lunfs", size);
+    return LUNFS_INO_CONTROL;
+  }
+  if (ino == LUNFS_INO_CONTROL) {
+    g_strlcpy (name, "status.json", size);
+    return n == 0 ? LUNFS_INO_STATUS : 0;
+  }
+  if (target >= 0) {
+    for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+      if (tree->leaves[i].visible && (int) tree->leaves[i].target == target && n-- == 0) {
+        snprintf (name, size, "lun%u", tree->leaves[i].number);
+        return INO_LUN + i;
+      }
+    return 0;
+  }
+  if (ino == LUNFS_INO_ROOT)
+    for (unsigned i = 0; i < tree->targets->len; i++)
+      if (target_visible_locked (tree, i) && n-- == 0) {
+        g_strlcpy (name, tree->targets->pdata[i], size);
+        return INO_TARGET + i;
+      }
+  return 0;
+}
+
+bool
+lunfs_tree_entry (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size, struct stat *st)
+{
+  uint64_t child;
+
+  if (n < 2) {
+    g_strlcpy (name, n == 0 ? "." : "..", size);
+    return lunfs_tree_stat (tree, ino, st);
+  }
+  g_mutex_lock (&tree->lock);
+  child = child_locked (tree, ino, n - 2, name, size);
+  g_mutex_unlock (&tree->lock);
+  return child && lunfs_tree_stat (tree, child, st);
+}
+
+char *
+lunfs_tree_path (LunfsTree *tree, unsigned index)
+{
+  char *path;
+
+  if (tree->conf.root_is_file)
+    return g_strdup ("");
+  g_mutex_lock (&tree->lock);
+  if (tree->conf.one_target)
+    path = g_strdup_printf ("lun%u", tree->leaves[index].number);
+  else
+    path = g_strdup_printf ("%s/lun%u", (char *) tree->targets->pdata[tree->leaves[index].target],
+                            tree->leaves[index].number);
+  g_mutex_unlock (&tree->lock);
+  return path;
+}

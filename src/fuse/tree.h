@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names and node ids.  Node ids are fixed: a LUN's is its index in the arena, so that a new worker gives the same ones and
+ * needs no look-up counts.
+ *
+ *   1 root        2 .lunfs        3 .lunfs/status.json
+ *   0x1000 + t    directory of target t       0x100000 + i   LUN i
+ * With a plain file as mount point node 1 is LUN 0 of the arena and there is nothing else.
+ *
+ * Additions come from the control thread, look-ups from any; one short lock, but none for lunfs_tree_lun. */
+#ifndef LUNFS_TREE_H
+#define LUNFS_TREE_H
+
+#include "lun/lun.h"
+
+#include <sys/stat.h>
+
+typedef struct LunfsTree LunfsTree;
+
+#define LUNFS_INO_ROOT 1u
+#define LUNFS_INO_CONTROL 2u
+#define LUNFS_INO_STATUS 3u
+
+typedef struct {
+  bool root_is_file;
+  bool one_target; /* LUN files stand in the root */
+  uint32_t uid, gid, umask;
+} LunfsTreeConf;
+
+LunfsTree *lunfs_tree_new (const LunfsTreeConf *conf);
+void lunfs_tree_free (LunfsTree *tree);
+/* Make LUN @index known (not yet visible).  @lun is borrowed until the tree is freed. */
+void lunfs_tree_add (LunfsTree *tree, unsigned index, const char *target_name, uint16_t number, LunfsLun *lun);
+/* It has been up: its name appears.  Returns true if that is new. */
+bool lunfs_tree_show (LunfsTree *tree, unsigned index);
+
+/* LUN behind a node id, or NULL.  Lock-free: the hot path. */
+LunfsLun *lunfs_tree_lun (LunfsTree *tree, uint64_t ino);
+/* The node id LUN @index has. */
+uint64_t lunfs_tree_ino (const LunfsTree *tree, unsigned index);
+/* Node id of @name in @parent; 0 = no such name. */
+uint64_t lunfs_tree_lookup (LunfsTree *tree, uint64_t parent, const char *name);
+/* False: no such node. */
+bool lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st);
+/* Entry number @n (from 0, "." and ".." included) of directory @ino: name into @name, its stat; false after the last one. */
+bool lunfs_tree_entry (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size, struct stat *st);
+/* Path of LUN @index below the mount point, "" if the mount point is the LUN; free with g_free. */
+char *lunfs_tree_path (LunfsTree *tree, unsigned index);
+
+#endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Stages: EDGE_READ (only writes that do not fill their first or last block: fetch these) -> EDGE_WRITE (only zeroing:
+ * write them back with their part zeroed) -> DATA (pieces, LUNFS_IO_PARTS at a time) -> done.
+ *
+ * An unaligned read or write needs no copy: the surroundings of the edge blocks stand in the bounce chunk as iovs before
+ * and behind the request's own. */
+#include "config.h"
+
+#include "lun/io.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TAIL_BOUNCE (LUNFS_CHUNK_BYTES / 2)
+
+static uint8_t zeroes[1 << 20]; /* source of zeroes: never written to */
+
+static void advance (LunfsIo *io);
+
+static bool
+is_zeroing (const LunfsIo *io)
+{
+  return io->req->op == LUNFS_OP_DISCARD || io->req->op == LUNFS_OP_ZERO;
+}
+
+static uint8_t *
+bounce (const LunfsIo *io, bool tail)
+{
+  return lunfs_pool_chunk (io->context->pool, io->bounce_chunk) + (tail ? TAIL_BOUNCE : 0);
+}
+
+static bool
+one_block (const LunfsIo *io)
+{
+  return io->span.end - io->span.start == io->context->block_size;
+}
+
+/* Where the last block's old content stands. */
+static uint8_t *
+tail_block (const LunfsIo *io)
+{
+  return bounce (io, !one_block (io));
+}
+
+/* ---- pieces ---- */
+
+static LunfsIoPart *
+free_part (LunfsIo *io)
+{
+  for (unsigned i = 0; i < LUNFS_IO_PARTS; i++)
+    if (!io->part[i].busy)
+      return &io->part[i];
+  return NULL;
+}
+
+static void
+send_part (LunfsIo *io, LunfsIoPart *part, LunfsOp op, uint64_t offset, uint64_t length)
+{
+  part->busy = true;
+  io->busy++;
+  part->req.op = op;
+  part->req.offset = offset;
+  part->req.length = length;
+  part->req.iov = part->iov;
+  part->req.submit_us = io->req->submit_us;
+  io->context->lower->ops->submit (io->context->lower, &part->req);
+}
+
+static void
+part_done (LunfsRequest *req)
+{
+  LunfsIoPart *part = req->owner;
+  LunfsIo *io = part->io;
+
+  part->busy = false;
+  io->busy--;
+  if (req->result == -EOPNOTSUPP && is_zeroing (io) && io->method != LUNFS_ZERO_WRITE) {
+    io->context->zero_refused |= 1u << io->method;
+    io->again = true; /* with the next method, from the start: zeroing twice does no harm */
+  } else if (req->result < 0 && io->error == 0) {
+    io->error = req->result;
+  }
+  advance (io);
+}
+
+/* ---- edges ---- */
+
+static void
+read_edge (LunfsIo *io, bool tail)
+{
+  LunfsIoPart *part = &io->part[tail];
+  uint32_t bs = io->context->block_size;
+
+  part->iov[0] = (struct iovec){ tail ? tail_block (io) : bounce (io, false), bs };
+  part->req.niov = 1;
+  part->req.flags = 0;
+  send_part (io, part, LUNFS_OP_READ, tail ? io->span.end - bs : io->span.start, bs);
+}
+
+static void
+read_edges (LunfsIo *io)
+{
+  bool head = io->span.head_skip || (one_block (io) && io->span.tail_skip);
+  bool tail = io->span.tail_skip && !one_block (io);
+
+  LUNFS_COUNT (io->context->stats, read_modify_writes, 1);
+  io->busy++; /* the first answer must not advance before both are sent */
+  if (head)
+    read_edge (io, false);
+  if (tail)
+    read_edge (io, true);
+  io->busy--;
+  advance (io);
+}
+
+static void
+write_edge (LunfsIo *io, bool tail)
+{
+  LunfsIoPart *part = &io->part[tail];
+  uint32_t bs = io->context->block_size;
+  uint32_t from = tail ? 0 : io->span.head_skip;
+  uint32_t to = tail || one_block (io) ? bs - io->span.tail_skip : bs;
+  uint8_t *block = tail ? tail_block (io) : bounce (io, false);
+
+  memset (block + from, 0, to - from);
+  part->iov[0] = (struct iovec){ block, bs };
+  part->req.niov = 1;
+  part->req.flags = 0;
+  send_part (io, part, LUNFS_OP_WRITE, tail ? io->span.end - bs : io->span.start, bs);
+}
+
+static void
+write_edges (LunfsIo *io)
+{
+  io->busy++;
+  if (io->span.head_skip || (one_block (io) && io->span.tail_skip))
+    write_edge (io, false);
+  if (io->span.tail_skip && !one_block (io))
+    write_edge (io, true);
+  io->busy--;
+  advance (io);
+}
+
+/* ---- data ---- */
+
+/* The request's iovs with what is around them in the edge blocks. */
+static void
+surround (LunfsIo *io)
+{
+  unsigned n = 0;
+
+  if (io->span.head_skip)
+    io->iov[n++] = (struct iovec){ bounce (io, false), io->span.head_skip };
+  memcpy (&io->iov[n], io->req->iov, io->req->niov * sizeof *io->iov);
+  n += io->req->niov;
+  if (io->span.tail_skip)
+    io->iov[n++] = (struct iovec){ tail_block (io) + io->context->block_size - io->span.tail_skip, io->span.tail_skip };
+  io->niov = n;
+}
+
+static void
+send_data (LunfsIo *io, LunfsIoPart *part)
+{
+  uint64_t stop = lunfs_piece_end (io->next, io->end, io->context->max_bytes, 0);
+
+  part->req.flags = io->req->flags & LUNFS_REQ_FUA;
+  part->req.niov
+    = lunfs_iov_slice (io->iov, io->niov, io->next - io->start, stop - io->next, part->iov, LUNFS_IO_IOV);
+  send_part (io, part, io->req->op, io->next, stop - io->next);
+}
+
+static void
+send_zeroing (LunfsIo *io, LunfsIoPart *part)
+{
+  const LunfsIoContext *c = io->context;
+  uint64_t granularity = (uint64_t) c->info->limits.unmap_granularity_blocks * c->block_size;
+  uint64_t max = MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
+  uint64_t stop = lunfs_piece_end (io->next, io->end, max, granularity);
+
+  lunfs_zero_request (io->method, &part->req);
+  part->iov[0] = (struct iovec){ zeroes, stop - io->next };
+  part->req.niov = part->req.op == LUNFS_OP_WRITE ? 1 : 0;
+  send_part (io, part, part->req.op, io->next, stop - io->next);
+}
+
+static void
+send_pieces (LunfsIo *io)
+{
+  LunfsIoPart *part;
+
+  io->busy++;
+  while (io->next < io->end && io->error == 0 && !io->again && (part = free_part (io))) {
+    if (is_zeroing (io))
+      send_zeroing (io, part);
+    else
+      send_data (io, part);
+    io->next += part->req.length;
+  }
+  io->busy--;
+}
+
+static void
+start_data (LunfsIo *io)
+{
+  const LunfsIoContext *c = io->context;
+
+  io->stage = LUNFS_IO_DATA;
+  if (is_zeroing (io)) { /* edges are done: the whole blocks inside */
+    io->start = io->span.start + (io->span.head_skip ? c->block_size : 0);
+    io->end = io->span.end - (io->span.tail_skip ? c->block_size : 0);
+    if (io->end < io->start || (one_block (io) && !lunfs_span_aligned (&io->span)))
+      io->end = io->start;
+    io->method
+      = lunfs_zero_method (c->info, c->zero_refused, io->req->op, io->start / c->block_size, io->end / c->block_size);
+  } else {
+    surround (io);
+    io->start = io->span.start;
+    io->end = io->span.end;
+  }
+  io->next = io->start;
+}
+
+static void
+finish (LunfsIo *io)
+{
+  if (io->have_bounce)
+    lunfs_pool_give (io->context->pool, &io->bounce_chunk, 1);
+  io->have_bounce = false;
+  io->done (io);
+}
+
+static void
+advance (LunfsIo *io)
+{
+  if (io->stage == LUNFS_IO_DATA && io->next < io->end)
+    send_pieces (io); /* keeps its window full; does nothing after an error */
+  if (io->busy)
+    return;
+  if (io->error) {
+    finish (io);
+    return;
+  }
+  switch (io->stage) {
+  case LUNFS_IO_EDGE_READ:
+    if (is_zeroing (io)) {
+      io->stage = LUNFS_IO_EDGE_WRITE;
+      write_edges (io);
+      return;
+    }
+    /* fall through */
+  case LUNFS_IO_EDGE_WRITE:
+    start_data (io);
+    break;
+  case LUNFS_IO_DATA:
+    if (io->again) {
+      io->again = false;
+      start_data (io);
+    }
+    break;
+  }
+  send_pieces (io);
+  if (io->busy == 0 && (io->next >= io->end || io->error))
+    finish (io);
+}
+
+void
+lunfs_io_init (LunfsIo *io)
+{
+  io->link.data = io;
+  for (unsigned i = 0; i < LUNFS_IO_PARTS; i++) {
+    lunfs_request_init (&io->part[i].req);
+    io->part[i].req.owner = &io->part[i];
+    io->part[i].req.done = part_done;
+    io->part[i].io = io;
+  }
+}
+
+void
+lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req)
+{
+  io->context = context;
+  io->req = req;
+  io->span = lunfs_span (req->offset, req->length, context->block_size);
+  io->busy = 0;
+  io->error = 0;
+  io->again = false;
+  if (!lunfs_span_aligned (&io->span)) {
+    if (!lunfs_pool_take (context->pool, &io->bounce_chunk, 1)) {
+      io->error = -ENOMEM;
+      finish (io);
+      return;
+    }
+    io->have_bounce = true;
+    if (req->op != LUNFS_OP_READ) {
+      io->stage = LUNFS_IO_EDGE_READ;
+      read_edges (io);
+      return;
+    }
+  }
+  start_data (io);
+  send_pieces (io);
+  if (io->busy == 0)
+    finish (io);
+}

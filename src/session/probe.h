@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The probe: after every login (and after unit attentions that may mean a change) asks the LUN what it is.
+ *
+ * TEST UNIT READY until the unit attentions are used up and it is ready, INQUIRY, VPD 00/83/80/B0/B2, READ CAPACITY,
+ * MODE SENSE.  One command at a time on the session's transport; lane thread only. */
+#ifndef LUNFS_PROBE_H
+#define LUNFS_PROBE_H
+
+#include "iscsi/transport.h"
+#include "lunfs/luninfo.h"
+#include "lunfs/stats.h"
+
+typedef struct LunfsProbe LunfsProbe;
+
+/* @error: 0 = *info is filled; else a negative errno and @text says why: -ENXIO no such LUN, -ENODEV not a disk,
+ * -EIO other; -ECANCELED: the session died (no text). */
+typedef void (*LunfsProbeDone) (void *user, int error, const LunfsLunInfo *info, const char *text);
+
+LunfsProbe *lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, void *user);
+/* Not while one runs. */
+void lunfs_probe_free (LunfsProbe *probe);
+/* Start on @transport; done() comes later, unless lunfs_probe_abort. */
+void lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport);
+/* Forget the probe under way: done() will not be called.  The command in flight may still come back. */
+void lunfs_probe_abort (LunfsProbe *probe);
+/* A command of the probe is at the transport. */
+bool lunfs_probe_busy (const LunfsProbe *probe);
+/* When the command in flight was sent (lane clock, us); 0 if none. */
+int64_t lunfs_probe_since_us (const LunfsProbe *probe);
+
+#endif

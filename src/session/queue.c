@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The requests' way through a session: waiting -> active -> done, or back to waiting (session lost, unit attention), or
+ * delayed (busy) and back.  What to do with an answer is scsi/sense.c's decision; this file carries it out. */
+#include "config.h"
+
+#include "session/session-private.h"
+
+#include "lunfs/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DELAY_CAP_US 2000000
+#define DEPTH_STEP 64 /* good answers before the depth grows by one again */
+
+static const uint8_t zeroes[65536];
+
+static void
+count_queued (LunfsSession *s)
+{
+  LUNFS_GAUGE (s->stats, in_flight, s->active.length);
+  LUNFS_GAUGE (s->stats, queued, s->waiting.length + s->delayed.length + s->recovery.length);
+}
+
+/* ---- endings ---- */
+
+static void
+finish_later (LunfsSession *s, LunfsRequest *req, int err)
+{
+  req->result = err;
+  g_queue_push_tail_link (&s->finished, &req->link);
+  lunfs_lane_defer (s->lane, &s->finish);
+}
+
+static void
+finish_run (LunfsDefer *defer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) defer - offsetof (LunfsSession, finish));
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&s->finished))) {
+    LunfsRequest *req = link->data;
+
+    req->done (req);
+  }
+}
+
+static void
+fail_queue (LunfsSession *s, GQueue *queue, int err)
+{
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (queue)))
+    finish_later (s, link->data, err);
+}
+
+void
+lunfs_session_fail_recovery (LunfsSession *s, int err)
+{
+  fail_queue (s, &s->recovery, err);
+}
+
+void
+lunfs_session_fail_all (LunfsSession *s, int err)
+{
+  fail_queue (s, &s->recovery, err);
+  fail_queue (s, &s->waiting, err);
+  fail_queue (s, &s->delayed, err);
+  count_queued (s);
+}
+
+/* ---- back into the queue ---- */
+
+/* @waiting is sorted by seq; what comes back is older than nearly all of it. */
+static void
+requeue (LunfsSession *s, LunfsRequest *req)
+{
+  GList *before = s->waiting.head;
+
+  if (req->flags & LUNFS_REQ_RECOVERY) {
+    g_queue_push_tail_link (&s->recovery, &req->link);
+    return;
+  }
+  if (s->failing || s->stopping) {
+    finish_later (s, req, -EIO);
+    return;
+  }
+  while (before && ((LunfsRequest *) before->data)->seq < req->seq)
+    before = before->next;
+  if (!before)
+    g_queue_push_tail_link (&s->waiting, &req->link);
+  else
+    g_queue_insert_before_link (&s->waiting, before, &req->link);
+}
+
+static void
+arm_delay (LunfsSession *s)
+{
+  int64_t due = INT64_MAX;
+
+  for (GList *l = s->delayed.head; l; l = l->next)
+    due = MIN (due, ((LunfsRequest *) l->data)->due_us);
+  if (due != INT64_MAX)
+    lunfs_lane_arm (s->lane, &s->delay, due - lunfs_lane_now_us (s->lane));
+}
+
+static void
+delay_fired (LunfsTimer *timer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, delay));
+  int64_t now = lunfs_lane_now_us (s->lane);
+
+  for (GList *l = s->delayed.head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (req->due_us > now)
+      continue;
+    g_queue_unlink (&s->delayed, l);
+    requeue (s, req);
+  }
+  arm_delay (s);
+  lunfs_session_dispatch (s);
+}
+
+/* Later, with exponential pause and jitter, but not beyond the time an outage may last. */
+static void
+retry_later (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
+{
+  int64_t now = lunfs_lane_now_us (s->lane);
+  int64_t limit_us = (int64_t) s->settings->replacement_timeout * G_USEC_PER_SEC;
+  int64_t pause_us = (int64_t) MAX (verdict->delay_ms, 1) * 1000 << MIN (req->tries, 12);
+
+  if ((verdict->max_tries && req->tries >= verdict->max_tries) || (limit_us >= 0 && now - req->submit_us >= limit_us)) {
+    finish_later (s, req, -verdict->err);
+    return;
+  }
+  pause_us = MIN (pause_us, DELAY_CAP_US);
+  pause_us += g_random_int_range (0, (int) (pause_us / 4) + 1);
+  req->due_us = now + pause_us;
+  LUNFS_COUNT (s->stats, retries, 1);
+  g_queue_push_tail_link (&s->delayed, &req->link);
+  arm_delay (s);
+}
+
+static void
+retry_now (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
+{
+  if (verdict->max_tries && req->tries >= verdict->max_tries) {
+    finish_later (s, req, -verdict->err);
+    return;
+  }
+  LUNFS_COUNT (s->stats, retries, 1);
+  requeue (s, req);
+}
+
+static void
+shrink_depth (LunfsSession *s)
+{
+  LUNFS_COUNT (s->stats, busy, 1);
+  s->depth = MAX (1, MIN (s->depth, s->active.length + 1) / 2);
+  s->successes = 0;
+}
+
+static void
+grow_depth (LunfsSession *s)
+{
+  if (s->depth < s->ntasks && ++s->successes >= DEPTH_STEP) {
+    s->depth++;
+    s->successes = 0;
+  }
+}
+
+/* ---- answers ---- */
+
+static void
+unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char *sense)
+{
+  LUNFS_COUNT (s->stats, unit_attentions, 1);
+  if (++req->uas > verdict->max_tries) {
+    finish_later (s, req, -verdict->err);
+    return;
+  }
+  req->tries--; /* it was not executed */
+  requeue (s, req);
+  if (verdict->ua & (LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
+    lunfs_session_recheck (s, sense);
+}
+
+/* The target lacks the command.  True if the request goes on in another form. */
+static bool
+feature_off (LunfsSession *s, LunfsRequest *req)
+{
+  if (req->op == LUNFS_OP_FLUSH && s->use10) {
+    /* Neither SYNCHRONIZE CACHE(16) nor (10): as in Linux' sd driver, a disk without the command has no cache. */
+    if (!s->sync_unsupported)
+      lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache",
+                    lunfs_session_label (s));
+    s->sync_unsupported = true;
+    finish_later (s, req, 0);
+    return true;
+  }
+  if (s->use10 || (req->op != LUNFS_OP_READ && req->op != LUNFS_OP_WRITE && req->op != LUNFS_OP_FLUSH))
+    return false;
+  lunfs_info ("%s: no 16-byte commands, using the 10-byte ones", lunfs_session_label (s));
+  s->use10 = true;
+  requeue (s, req);
+  return true;
+}
+
+static void
+went_read_only (LunfsSession *s)
+{
+  if (s->info.modes.write_protected)
+    return;
+  s->info.modes.write_protected = true;
+  lunfs_session_recheck (s, "the LUN is write protected now");
+}
+
+static void
+act (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char *sense)
+{
+  switch (verdict->action) {
+  case LUNFS_ACT_DONE:
+    finish_later (s, req, 0);
+    break;
+  case LUNFS_ACT_RETRY:
+  case LUNFS_ACT_SPLIT:
+    retry_now (s, req, verdict);
+    break;
+  case LUNFS_ACT_BUSY:
+    shrink_depth (s);
+    retry_later (s, req, verdict);
+    break;
+  case LUNFS_ACT_RETRY_LATER:
+    retry_later (s, req, verdict);
+    break;
+  case LUNFS_ACT_UNIT_ATTENTION:
+    unit_attention (s, req, verdict, sense);
+    break;
+  case LUNFS_ACT_WAIT_READY:
+  case LUNFS_ACT_START_UNIT:
+  case LUNFS_ACT_LUN_GONE:
+    requeue (s, req);
+    lunfs_session_recheck (s, sense); /* waits until it is ready, there, or replacement_timeout has passed */
+    break;
+  case LUNFS_ACT_FEATURE_OFF:
+    if (!feature_off (s, req))
+      finish_later (s, req, -verdict->err);
+    break;
+  case LUNFS_ACT_READ_ONLY:
+    finish_later (s, req, -verdict->err);
+    went_read_only (s);
+    break;
+  case LUNFS_ACT_CAPACITY:
+    finish_later (s, req, -verdict->err);
+    lunfs_session_recheck (s, sense);
+    break;
+  case LUNFS_ACT_SESSION_DEAD:
+    requeue (s, req);
+    lunfs_session_lost (s, sense);
+    break;
+  case LUNFS_ACT_FENCE:
+  case LUNFS_ACT_FAIL:
+    finish_later (s, req, -verdict->err);
+    break;
+  }
+  if (req->result < 0 && verdict->action == LUNFS_ACT_FAIL)
+    lunfs_warning ("%s: %s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " failed: %s", lunfs_session_label (s),
+                   req->op == LUNFS_OP_READ ? "read" : "command", req->length, req->offset, sense);
+}
+
+static void
+answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
+{
+  LunfsSense sense;
+  LunfsVerdict verdict;
+  char text[128];
+
+  lunfs_sense_parse (cmd->sense, cmd->sense_len, &sense);
+  verdict = lunfs_sense_verdict (cmd->status, &sense, lunfs_command_kind (req));
+  lunfs_sense_text (cmd->status, &sense, text, sizeof text);
+  lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
+               req->offset, text, (int) verdict.action);
+  if (sense.deferred && cmd->status == LUNFS_STATUS_CHECK_CONDITION) {
+    /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed. */
+    s->latched_error = -EIO;
+    lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
+    verdict = (LunfsVerdict){ .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 5 };
+  }
+  act (s, req, &verdict, text);
+}
+
+static void
+good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
+{
+  static const LunfsVerdict again = { .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 3 };
+
+  grow_depth (s);
+  if (cmd->underflow_bytes && (req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE)) {
+    lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s), cmd->underflow_bytes);
+    retry_now (s, req, &again);
+    return;
+  }
+  if (req->op == LUNFS_OP_FLUSH && s->latched_error) {
+    req->result = s->latched_error;
+    s->latched_error = 0;
+    req->done (req);
+    return;
+  }
+  req->result = 0;
+  if (req->op == LUNFS_OP_EXTENT) {
+    uint32_t nblocks;
+    uint64_t lba = req->offset / s->info.capacity.block_size;
+
+    if (lunfs_lba_status_parse (cmd->iov[0].iov_base, cmd->xfer_bytes - MIN (cmd->underflow_bytes, cmd->xfer_bytes), lba,
+                                &nblocks, &req->extent_mapped))
+      req->extent_length = (uint64_t) nblocks * s->info.capacity.block_size;
+    else
+      req->result = -EOPNOTSUPP;
+  }
+  req->done (req);
+}
+
+static void
+task_done (LunfsCommand *cmd)
+{
+  LunfsTask *task = cmd->owner;
+  LunfsSession *s = task->session;
+  LunfsRequest *req = g_steal_pointer (&task->req);
+
+  g_queue_unlink (&s->active, &task->link);
+  g_queue_push_head_link (&s->idle, &task->link);
+  if (cmd->status == LUNFS_STATUS_GOOD || cmd->status == LUNFS_STATUS_CONDITION_MET) {
+    good (s, req, cmd);
+  } else if (cmd->status == LUNFS_STATUS_NONE) { /* its fate is unknown: once more on the next session */
+    LUNFS_COUNT (s->stats, replayed, 1);
+    if (req->flags & LUNFS_REQ_RECOVERY)
+      finish_later (s, req, -ECANCELED);
+    else
+      requeue (s, req);
+  } else {
+    answered (s, req, cmd);
+  }
+  count_queued (s);
+  if (s->active.length == 0)
+    lunfs_session_drained (s);
+  lunfs_session_dispatch (s);
+}
+
+/* ---- sending ---- */
+
+static void
+count_command (LunfsSession *s, const LunfsCommand *cmd, const LunfsRequest *req)
+{
+  if (req->op == LUNFS_OP_FLUSH)
+    LUNFS_COUNT (s->stats, sync_cache, 1);
+  else if (req->op == LUNFS_OP_WRITE && (cmd->cdb[1] & 0x08))
+    LUNFS_COUNT (s->stats, fua_writes, 1);
+  else if (req->op == LUNFS_OP_DISCARD && (req->flags & LUNFS_REQ_UNMAP))
+    LUNFS_COUNT (s->stats, unmaps, 1);
+  else if (req->op == LUNFS_OP_DISCARD || req->op == LUNFS_OP_ZERO)
+    LUNFS_COUNT (s->stats, write_sames, 1);
+}
+
+static void
+send_request (LunfsSession *s, LunfsRequest *req)
+{
+  GList *link = g_queue_pop_head_link (&s->idle);
+  LunfsTask *task = link->data;
+  LunfsCommandForm form = {
+    .block_size = s->info.capacity.block_size,
+    .use10 = s->use10,
+    .dpofua = s->info.modes.dpofua,
+    .zeroes = zeroes,
+  };
+
+  g_queue_push_tail_link (&s->active, link);
+  task->req = req;
+  req->tries++;
+  lunfs_command_build (&task->cmd, req, &form, task->iov, task->param);
+  count_command (s, &task->cmd, req);
+  s->transport->ops->submit (s->transport, &task->cmd);
+}
+
+void
+lunfs_session_dispatch (LunfsSession *s)
+{
+  GQueue *queue = s->state == LUNFS_SESSION_UP ? &s->waiting : &s->recovery;
+
+  if ((s->state != LUNFS_SESSION_UP && s->state != LUNFS_SESSION_RECOVER) || s->teardown.queued)
+    return;
+  if (s->state == LUNFS_SESSION_UP && s->recheck) /* what is in flight comes back first */
+    return;
+  while (queue->length && s->idle.length && s->active.length < s->depth) {
+    GList *link = g_queue_pop_head_link (queue);
+
+    send_request (s, link->data);
+  }
+  count_queued (s);
+}
+
+static void
+submit (LunfsLayer *layer, LunfsRequest *req)
+{
+  LunfsSession *s = (LunfsSession *) layer;
+
+  g_assert (req->niov <= LUNFS_TASK_IOV);
+  req->link.data = req;
+  req->tries = req->uas = 0;
+  req->seq = ++s->next_seq;
+  if (req->op == LUNFS_OP_FLUSH && s->sync_unsupported && !s->latched_error) {
+    finish_later (s, req, 0);
+  } else if (req->flags & LUNFS_REQ_RECOVERY) {
+    if (s->state == LUNFS_SESSION_RECOVER)
+      g_queue_push_tail_link (&s->recovery, &req->link);
+    else
+      finish_later (s, req, -ECANCELED);
+  } else if (s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED) {
+    finish_later (s, req, -EIO);
+  } else {
+    g_queue_push_tail_link (&s->waiting, &req->link);
+  }
+  lunfs_session_dispatch (s);
+}
+
+static const LunfsLayerOps ops = { .submit = submit };
+
+bool
+lunfs_session_overdue (LunfsSession *s, int64_t now_us)
+{
+  int64_t cmd_ms = (int64_t) s->settings->cmd_timeout * 1000;
+
+  for (GList *l = s->active.head; l; l = l->next) {
+    LunfsTask *task = l->data;
+    int64_t age_ms = (now_us - task->cmd.submit_us) / 1000;
+
+    if (age_ms <= cmd_ms) /* oldest first: the rest is younger, and no limit is shorter */
+      break;
+    if (age_ms > lunfs_command_limit_ms (task->req, cmd_ms))
+      return true;
+  }
+  return false;
+}
+
+void
+lunfs_session_requeue_done (LunfsSession *s)
+{
+  s->depth = s->ntasks;
+  s->successes = 0;
+  count_queued (s);
+}
+
+void
+lunfs_session_queue_init (LunfsSession *s)
+{
+  s->base.ops = &ops;
+  s->ntasks = (unsigned) s->settings->queue_depth;
+  s->depth = s->ntasks;
+  s->tasks = g_new0 (LunfsTask, s->ntasks);
+  s->delay.fire = delay_fired;
+  s->finish.run = finish_run;
+  for (unsigned i = 0; i < s->ntasks; i++) {
+    LunfsTask *task = &s->tasks[i];
+
+    task->session = s;
+    task->cmd.owner = task;
+    task->cmd.done = task_done;
+    task->link.data = task;
+    g_queue_push_tail_link (&s->idle, &task->link);
+  }
+}
+
+void
+lunfs_session_queue_clear (LunfsSession *s)
+{
+  g_assert (s->active.length == 0 && s->waiting.length == 0 && s->finished.length == 0);
+  lunfs_lane_cancel (s->lane, &s->delay);
+  lunfs_lane_undefer (s->lane, &s->finish);
+  g_free (s->tasks);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by session.c (the connection's states) and queue.c (the requests' way through it). */
+#ifndef LUNFS_SESSION_PRIVATE_H
+#define LUNFS_SESSION_PRIVATE_H
+
+#include "session/command.h"
+#include "session/probe.h"
+#include "session/session.h"
+
+#define LUNFS_TASK_IOV 24
+
+/* A request at the target. */
+typedef struct {
+  LunfsCommand cmd;
+  LunfsSession *session;
+  LunfsRequest *req; /* NULL = free */
+  GList link;        /* in LunfsSession.active, oldest first, or in .idle */
+  struct iovec iov[LUNFS_TASK_IOV];
+  uint8_t param[LUNFS_PARAM_BYTES];
+} LunfsTask;
+
+struct LunfsSession {
+  LunfsLayer base;
+  LunfsLane *lane;
+  LunfsSessionConf conf; /* strings owned */
+  const LunfsSettings *settings;
+  LunfsSessionEvents events;
+  void *user;
+  LunfsStats *stats;
+
+  /* connection: session.c */
+  LunfsSessionState state;
+  bool started, ever_up, stopping;
+  bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
+  bool recheck; /* the probe to come, or under way, is not one after a login */
+  bool fence;   /* teardown: because another LUN answered */
+  LunfsTransport *transport;
+  LunfsProbe *probe;
+  LunfsLunInfo info; /* of the last good probe */
+  bool info_valid;
+  char *addresses[8];
+  unsigned untried; /* addresses of this attempt not tried yet */
+  unsigned attempts;
+  LunfsLoginOutcome last_outcome;
+  char *last_logged; /* failure text last put into the log */
+  LunfsTimer retry;       /* DOWN: try again.  LOGIN: deadline.  stop: deadline */
+  LunfsTimer replacement; /* not UP for too long */
+  LunfsTimer tick;        /* liveness, command deadlines */
+  LunfsDefer teardown;
+  char *teardown_why;
+  int64_t ping_us; /* when the NOP-Out under way was sent; 0 = none */
+
+  /* requests: queue.c */
+  GQueue waiting;  /* in order of seq */
+  GQueue recovery; /* LUNFS_REQ_RECOVERY */
+  GQueue delayed;  /* by due_us, not sorted: few */
+  GQueue finished; /* failed without having been sent: done() at the end of the pass */
+  GQueue active, idle;
+  LunfsTask *tasks;
+  unsigned ntasks;
+  unsigned depth;      /* commands allowed now, adapted to BUSY */
+  unsigned successes;  /* since depth last changed */
+  uint64_t next_seq;
+  bool use10, sync_unsupported;
+  int latched_error; /* a deferred error, for the next FLUSH */
+  LunfsTimer delay;
+  LunfsDefer finish;
+
+  /* Protects snapshot only; held for a copy. */
+  GMutex snapshot_lock;
+  LunfsSessionSnapshot snapshot;
+};
+
+/* queue.c */
+void lunfs_session_queue_init (LunfsSession *s);
+void lunfs_session_queue_clear (LunfsSession *s);
+/* Send what may be sent in the present state. */
+void lunfs_session_dispatch (LunfsSession *s);
+/* Everything waiting, delayed or queued for recovery ends with @err (negative errno). */
+void lunfs_session_fail_all (LunfsSession *s, int err);
+void lunfs_session_fail_recovery (LunfsSession *s, int err);
+/* After a close: what was in flight stands in waiting again; forget adapted depth. */
+void lunfs_session_requeue_done (LunfsSession *s);
+/* When the oldest command in flight that is past its limit was sent; 0 if none is. */
+bool lunfs_session_overdue (LunfsSession *s, int64_t now_us);
+
+/* session.c */
+/* Something changed at the LUN: finish what is in flight, probe again, then go on. */
+void lunfs_session_recheck (LunfsSession *s, const char *why);
+/* Nothing on this connection can be trusted: drop it at the end of this pass and log in again. */
+void lunfs_session_lost (LunfsSession *s, const char *why);
+/* The last command in flight has come back. */
+void lunfs_session_drained (LunfsSession *s);
+/* "iqn...:t1 lun 0" for the log; borrowed from a per-thread buffer. */
+const char *lunfs_session_label (const LunfsSession *s);
+
+#endif

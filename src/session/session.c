@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The connection's states; who makes each move:
+ *
+ *   DOWN     -> RESOLVE   retry_fired: the pause is over
+ *   RESOLVE  -> LOGIN     lunfs_session_resolved;  -> DOWN no address
+ *   LOGIN    -> PROBE     on_login;                -> DOWN refused, lost, or login_timeout (retry_fired)
+ *   PROBE    -> RECOVER   on_probed, the same LUN; -> FENCED another one;  -> DOWN no answer or no LUN
+ *   RECOVER  -> UP        lunfs_session_serve
+ *   UP       -> PROBE     lunfs_session_drained, after lunfs_session_recheck
+ *   any      -> DOWN      lunfs_session_lost (teardown_run at the end of the pass)
+ *   FENCED   -> RESOLVE   retry_fired: looked at again after a pause
+ *   any      -> STOPPED   lunfs_session_stop */
+#include "config.h"
+
+#include "session/session-private.h"
+
+#include "lunfs/error.h"
+#include "lunfs/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TICK_US 500000
+#define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
+#define GONE_PAUSE_MS 5000
+
+static const struct {
+  const char *name;
+} state_names[] = {
+  [LUNFS_SESSION_DOWN] = { "down" },       [LUNFS_SESSION_RESOLVE] = { "resolve" },
+  [LUNFS_SESSION_LOGIN] = { "login" },     [LUNFS_SESSION_PROBE] = { "probe" },
+  [LUNFS_SESSION_RECOVER] = { "recover" }, [LUNFS_SESSION_UP] = { "up" },
+  [LUNFS_SESSION_FENCED] = { "fenced" },   [LUNFS_SESSION_STOPPED] = { "stopped" },
+};
+
+const char *
+lunfs_session_state_name (LunfsSessionState state)
+{
+  return state_names[state].name;
+}
+
+const char *
+lunfs_session_label (const LunfsSession *s)
+{
+  static __thread char label[256];
+
+  snprintf (label, sizeof label, "%s lun %u", s->conf.target_name, s->conf.lun);
+  return label;
+}
+
+static void
+set_state (LunfsSession *s, LunfsSessionState state)
+{
+  if (s->state == state)
+    return;
+  lunfs_debug (SESSION, "%s: %s -> %s", lunfs_session_label (s), state_names[s->state].name, state_names[state].name);
+  s->state = state;
+  g_mutex_lock (&s->snapshot_lock);
+  s->snapshot.state = state;
+  s->snapshot.failing = s->failing;
+  s->snapshot.since_us = lunfs_lane_now_us (s->lane);
+  if (state == LUNFS_SESSION_UP)
+    s->snapshot.error[0] = '\0';
+  g_mutex_unlock (&s->snapshot_lock);
+}
+
+static void
+set_error (LunfsSession *s, const char *text)
+{
+  g_mutex_lock (&s->snapshot_lock);
+  g_strlcpy (s->snapshot.error, text ? text : "", sizeof s->snapshot.error);
+  s->snapshot.failing = s->failing;
+  g_mutex_unlock (&s->snapshot_lock);
+}
+
+void
+lunfs_session_snapshot (LunfsSession *s, LunfsSessionSnapshot *out)
+{
+  g_mutex_lock (&s->snapshot_lock);
+  *out = s->snapshot;
+  g_mutex_unlock (&s->snapshot_lock);
+}
+
+/* ---- pauses ---- */
+
+/* 0, 250, 500 ms, 1, 2, 4, 8, 10 s: quick after a blip, patient with a dead target; jitter keeps a hundred sessions apart. */
+static int64_t
+pause_ms (LunfsSession *s)
+{
+  int64_t ms = s->attempts == 0 ? 0 : MIN ((int64_t) 250 << MIN (s->attempts - 1, 10), 10000);
+
+  if (s->last_outcome == LUNFS_LOGIN_AUTH)
+    ms = AUTH_PAUSE_MS;
+  else if (s->last_outcome == LUNFS_LOGIN_NOT_FOUND || s->last_outcome == LUNFS_LOGIN_REFUSED)
+    ms = MAX (ms, GONE_PAUSE_MS);
+  return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
+}
+
+static void
+arm_replacement (LunfsSession *s)
+{
+  int timeout = s->settings->replacement_timeout;
+
+  if (s->failing || s->stopping || s->replacement.slot || timeout < 0)
+    return;
+  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) timeout * G_USEC_PER_SEC);
+}
+
+static void
+replacement_fired (LunfsTimer *timer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, replacement));
+
+  if (s->state == LUNFS_SESSION_UP)
+    return;
+  s->failing = true;
+  g_mutex_lock (&s->snapshot_lock);
+  s->snapshot.failing = true;
+  g_mutex_unlock (&s->snapshot_lock);
+  if (s->ever_up)
+    lunfs_error ("%s: not reachable for %d s (replacement_timeout): requests now fail with an I/O error until it is back",
+                 lunfs_session_label (s), s->settings->replacement_timeout);
+  lunfs_session_fail_all (s, -EIO);
+}
+
+/* ---- going down ---- */
+
+static void
+go_down (LunfsSession *s)
+{
+  int64_t ms;
+
+  lunfs_lane_cancel (s->lane, &s->tick);
+  set_state (s, LUNFS_SESSION_DOWN);
+  arm_replacement (s);
+  ms = s->stopping ? 0 : pause_ms (s);
+  s->attempts++;
+  lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
+}
+
+static void
+drop_transport (LunfsSession *s)
+{
+  LunfsTransport *transport = g_steal_pointer (&s->transport);
+
+  lunfs_probe_abort (s->probe);
+  s->recheck = false;
+  s->ping_us = 0;
+  if (transport)
+    transport->ops->close (transport); /* everything in flight comes back now, into waiting */
+  lunfs_session_requeue_done (s);
+}
+
+/* Log a failure when it is news, not each time it happens again. */
+static void
+log_failure (LunfsSession *s, const char *text)
+{
+  if (g_strcmp0 (s->last_logged, text) == 0)
+    return;
+  g_free (s->last_logged);
+  s->last_logged = g_strdup (text);
+  lunfs_warning ("%s: %s; trying again", lunfs_session_label (s), text);
+}
+
+static void open_transport (LunfsSession *s);
+
+static void
+attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
+{
+  g_autofree char *copy = g_strdup (text ? text : "no answer");
+
+  if (outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN && s->untried > 0 && !s->stopping) {
+    lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
+    drop_transport (s);
+    open_transport (s);
+    return;
+  }
+  LUNFS_COUNT (s->stats, login_failures, 1);
+  s->last_outcome = outcome;
+  set_error (s, copy);
+  log_failure (s, copy);
+  drop_transport (s);
+  go_down (s);
+  s->events.failed (s->user, outcome, copy);
+}
+
+static void
+fence (LunfsSession *s, const char *why)
+{
+  g_autofree char *text = g_strdup_printf ("%s: no data goes there; requests fail with an I/O error", why);
+
+  s->failing = true;
+  s->attempts = 0;
+  set_error (s, text);
+  if (g_strcmp0 (s->last_logged, text) != 0) {
+    g_free (s->last_logged);
+    s->last_logged = g_strdup (text);
+    lunfs_error ("%s: %s", lunfs_session_label (s), text);
+  }
+  set_state (s, LUNFS_SESSION_FENCED);
+  drop_transport (s);
+  lunfs_lane_cancel (s->lane, &s->tick);
+  lunfs_lane_cancel (s->lane, &s->replacement);
+  lunfs_session_fail_all (s, -EIO);
+  lunfs_lane_arm (s->lane, &s->retry, (int64_t) GONE_PAUSE_MS * 1000);
+  s->events.failed (s->user, LUNFS_LOGIN_REFUSED, text);
+}
+
+static void
+teardown_run (LunfsDefer *defer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) defer - offsetof (LunfsSession, teardown));
+  g_autofree char *why = g_steal_pointer (&s->teardown_why);
+  bool was_up = s->state == LUNFS_SESSION_UP || s->state == LUNFS_SESSION_RECOVER;
+
+  if (s->state == LUNFS_SESSION_STOPPED || s->state == LUNFS_SESSION_DOWN)
+    return;
+  if (s->fence) {
+    s->fence = false;
+    fence (s, why);
+    return;
+  }
+  if (s->state == LUNFS_SESSION_LOGIN || s->state == LUNFS_SESSION_PROBE) {
+    attempt_failed (s, LUNFS_LOGIN_TRANSPORT, why);
+    return;
+  }
+  if (was_up) {
+    LUNFS_COUNT (s->stats, session_losses, 1);
+    lunfs_warning ("%s: session lost: %s; logging in again", lunfs_session_label (s), why);
+    set_error (s, why);
+    s->attempts = 0;
+    s->last_outcome = LUNFS_LOGIN_TRANSPORT;
+  }
+  set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
+  drop_transport (s);
+  lunfs_session_fail_recovery (s, -ECANCELED);
+  if (was_up)
+    s->events.down (s->user);
+  go_down (s);
+}
+
+void
+lunfs_session_lost (LunfsSession *s, const char *why)
+{
+  if (!s->teardown_why)
+    s->teardown_why = g_strdup (why && *why ? why : "connection closed");
+  lunfs_lane_defer (s->lane, &s->teardown);
+}
+
+/* ---- going up ---- */
+
+static void
+on_login (void *user, LunfsLoginOutcome outcome, const char *text)
+{
+  LunfsSession *s = user;
+
+  lunfs_lane_cancel (s->lane, &s->retry);
+  s->last_outcome = outcome;
+  if (outcome != LUNFS_LOGIN_OK) {
+    lunfs_session_lost (s, text);
+    return;
+  }
+  set_state (s, LUNFS_SESSION_PROBE);
+  lunfs_lane_arm (s->lane, &s->tick, TICK_US);
+  lunfs_probe_start (s->probe, s->transport);
+}
+
+static void
+on_dead (void *user, const char *why)
+{
+  lunfs_session_lost (user, why);
+}
+
+static void
+on_pong (void *user)
+{
+  ((LunfsSession *) user)->ping_us = 0;
+}
+
+static void
+finish_stop (LunfsSession *s)
+{
+  set_state (s, LUNFS_SESSION_STOPPED);
+  drop_transport (s);
+  lunfs_session_fail_all (s, -EIO);
+  s->finish.run (&s->finish); /* the user may take the row apart as soon as it hears of the stop */
+  s->events.stopped (s->user);
+}
+
+static void
+on_logged_out (void *user)
+{
+  LunfsSession *s = user;
+
+  if (s->stopping)
+    lunfs_lane_arm (s->lane, &s->retry, 0); /* finish_stop closes: not from inside an event */
+}
+
+static void
+on_target (void *user, const char *name, const char *portal)
+{
+}
+
+static const LunfsTransportEvents transport_events = {
+  .login = on_login,
+  .dead = on_dead,
+  .pong = on_pong,
+  .logged_out = on_logged_out,
+  .target = on_target,
+};
+
+static void
+open_transport (LunfsSession *s)
+{
+  const char *address = s->addresses[--s->untried];
+  const LunfsSettings *set = s->settings;
+  LunfsConnConf conf = {
+    .initiator_name = set->initiator_name,
+    .target_name = s->conf.target_name,
+    .address = address,
+    .port = s->conf.port,
+    .lun = s->conf.lun,
+    .user = set->user,
+    .password = set->password,
+    .target_user = set->target_user,
+    .target_password = set->target_password,
+    .header_digest = set->header_digest,
+    .isid_random = s->conf.isid_random,
+    .isid_qualifier = s->conf.isid_qualifier,
+    .tcp_user_timeout_ms = 15000,
+  };
+  g_autoptr (GError) error = NULL;
+
+  g_mutex_lock (&s->snapshot_lock);
+  snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address,
+            s->conf.port);
+  g_mutex_unlock (&s->snapshot_lock);
+  set_state (s, LUNFS_SESSION_LOGIN);
+  s->transport = s->conf.open (s->lane, &conf, &transport_events, s, &error);
+  if (!s->transport) {
+    attempt_failed (s, LUNFS_LOGIN_TRANSPORT, error->message);
+    return;
+  }
+  lunfs_lane_arm (s->lane, &s->retry, (int64_t) MAX (s->settings->login_timeout, 1) * G_USEC_PER_SEC);
+}
+
+void
+lunfs_session_resolved (LunfsSession *s, const char *const *addresses, unsigned n, const char *error_text)
+{
+  if (s->state != LUNFS_SESSION_RESOLVE)
+    return;
+  n = MIN (n, G_N_ELEMENTS (s->addresses));
+  for (unsigned i = 0; i < G_N_ELEMENTS (s->addresses); i++) {
+    g_free (s->addresses[i]);
+    s->addresses[i] = i < n ? g_strdup (addresses[n - 1 - i]) : NULL; /* best last: they are taken from the end */
+  }
+  s->untried = n;
+  if (n == 0)
+    attempt_failed (s, LUNFS_LOGIN_TRANSPORT, error_text);
+  else
+    open_transport (s);
+}
+
+static void
+retry_fired (LunfsTimer *timer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, retry));
+  char text[64];
+
+  if (s->stopping) {
+    finish_stop (s);
+    return;
+  }
+  switch (s->state) {
+  case LUNFS_SESSION_LOGIN:
+    snprintf (text, sizeof text, "no login within %d s (login_timeout)", s->settings->login_timeout);
+    attempt_failed (s, LUNFS_LOGIN_TRANSPORT, text);
+    break;
+  case LUNFS_SESSION_DOWN:
+  case LUNFS_SESSION_FENCED:
+    set_state (s, LUNFS_SESSION_RESOLVE);
+    s->conf.resolve (s->conf.resolve_user, s, s->conf.host);
+    break;
+  default:
+    break;
+  }
+}
+
+/* ---- the proof: is it the LUN we wrote to? ---- */
+
+/* NULL = the same; else what differs.  With a name of its own (VPD 83h/80h) a LUN may have grown meanwhile; without one
+ * size and block size are all there is to compare. */
+static const char *
+differs (LunfsSession *s, const LunfsLunInfo *info)
+{
+  const LunfsIdentity *known = &s->conf.known_identity;
+
+  if (s->conf.known_nblocks == 0)
+    return NULL;
+  if (strcmp (known->text, info->identity.text) != 0)
+    return "another LUN answers under this number: its identity differs";
+  if (known->serial[0] && info->identity.serial[0] && strcmp (known->serial, info->identity.serial) != 0)
+    return "another LUN answers under this number: its serial number differs";
+  if (s->conf.known_block_size != info->capacity.block_size)
+    return "the LUN's block size has changed";
+  if (info->capacity.nblocks < s->conf.known_nblocks)
+    return "the LUN is smaller than before";
+  if (!known->text[0] && info->capacity.nblocks != s->conf.known_nblocks)
+    return "the LUN has no identity and its size has changed";
+  return NULL;
+}
+
+static void
+learn (LunfsSession *s, const LunfsLunInfo *info)
+{
+  s->info = *info;
+  s->info_valid = true;
+  s->conf.known_identity = info->identity;
+  s->conf.known_nblocks = info->capacity.nblocks;
+  s->conf.known_block_size = info->capacity.block_size;
+}
+
+static void
+on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
+{
+  LunfsSession *s = user;
+  const char *difference;
+
+  if (error) {
+    s->last_outcome = error == -ENXIO || error == -ENODEV ? LUNFS_LOGIN_NOT_FOUND : LUNFS_LOGIN_TRANSPORT;
+    lunfs_session_lost (s, error == -ECANCELED ? "the connection was lost" : text);
+    return;
+  }
+  difference = differs (s, info);
+  if (difference) {
+    s->fence = true;
+    lunfs_session_lost (s, difference);
+    return;
+  }
+  learn (s, info);
+  set_state (s, LUNFS_SESSION_RECOVER);
+  s->events.up (s->user, &s->info);
+}
+
+void
+lunfs_session_serve (LunfsSession *s)
+{
+  char portal[sizeof s->snapshot.portal];
+
+  if (s->state != LUNFS_SESSION_RECOVER || s->teardown.queued)
+    return;
+  s->failing = false;
+  s->attempts = 0;
+  lunfs_lane_cancel (s->lane, &s->replacement);
+  set_state (s, LUNFS_SESSION_UP);
+  if (!s->recheck) {
+    LUNFS_COUNT (s->stats, logins, 1);
+    if (s->ever_up)
+      LUNFS_COUNT (s->stats, relogins, 1);
+    g_strlcpy (portal, s->snapshot.portal, sizeof portal);
+    lunfs_notice ("%s: up at %s: %s, %" G_GUINT64_FORMAT " blocks of %u bytes%s%s", lunfs_session_label (s), portal,
+                  s->info.identity.text[0] ? s->info.identity.text : "no identity", s->info.capacity.nblocks,
+                  s->info.capacity.block_size, s->info.modes.write_protected ? ", write protected" : "",
+                  s->info.modes.wce ? ", write cache" : "");
+    g_clear_pointer (&s->last_logged, g_free);
+  }
+  s->recheck = false;
+  s->ever_up = true;
+  lunfs_session_dispatch (s);
+}
+
+/* ---- changes while up ---- */
+
+void
+lunfs_session_drained (LunfsSession *s)
+{
+  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued)
+    return;
+  set_state (s, LUNFS_SESSION_PROBE);
+  lunfs_probe_start (s->probe, s->transport);
+}
+
+void
+lunfs_session_recheck (LunfsSession *s, const char *why)
+{
+  if (s->recheck || s->state != LUNFS_SESSION_UP)
+    return;
+  lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
+  set_error (s, why);
+  s->recheck = true;
+  arm_replacement (s);
+  if (s->active.length == 0)
+    lunfs_session_drained (s);
+}
+
+/* ---- liveness ---- */
+
+static const char *
+find_dead (LunfsSession *s, int64_t now)
+{
+  int64_t interval = (int64_t) s->settings->noop_out_interval * G_USEC_PER_SEC;
+  int64_t timeout = (int64_t) MAX (s->settings->noop_out_timeout, 1) * G_USEC_PER_SEC;
+  int64_t probe_since = lunfs_probe_since_us (s->probe), idle;
+
+  if (lunfs_session_overdue (s, now)
+      || (probe_since && now - probe_since > (int64_t) s->settings->cmd_timeout * G_USEC_PER_SEC)) {
+    LUNFS_COUNT (s->stats, timeouts, 1);
+    return "a command was not answered in time (cmd_timeout)";
+  }
+  if (interval <= 0)
+    return NULL;
+  idle = s->transport->ops->idle_us (s->transport);
+  /* Alive is whoever sends bytes: a NOP-Out may be stuck behind a closed window or a long transfer. */
+  if (s->ping_us && now - s->ping_us > timeout && idle > timeout)
+    return "no sign of life from the target (noop_out_timeout)";
+  if (!s->ping_us && idle > interval) {
+    s->ping_us = now;
+    LUNFS_COUNT (s->stats, noops, 1);
+    s->transport->ops->ping (s->transport);
+  }
+  return NULL;
+}
+
+static void
+tick_fired (LunfsTimer *timer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, tick));
+  const char *dead;
+
+  if (!s->transport || s->stopping)
+    return;
+  dead = find_dead (s, lunfs_lane_now_us (s->lane));
+  if (dead)
+    lunfs_session_lost (s, dead);
+  else
+    lunfs_lane_arm (s->lane, &s->tick, TICK_US);
+}
+
+/* ---- life ---- */
+
+static LunfsTimer
+timer (void (*fire) (LunfsTimer *t))
+{
+  return (LunfsTimer){ .fire = fire };
+}
+
+LunfsSession *
+lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSessionEvents *events, void *user)
+{
+  LunfsSession *s = g_new0 (LunfsSession, 1);
+
+  s->lane = lane;
+  s->conf = *conf;
+  s->conf.host = g_strdup (conf->host);
+  s->conf.target_name = g_strdup (conf->target_name);
+  s->settings = conf->settings;
+  s->stats = conf->stats;
+  s->events = *events;
+  s->user = user;
+  s->retry = timer (retry_fired);
+  s->replacement = timer (replacement_fired);
+  s->tick = timer (tick_fired);
+  s->teardown.run = teardown_run;
+  s->probe = lunfs_probe_new (lane, s->stats, on_probed, s);
+  g_mutex_init (&s->snapshot_lock);
+  s->snapshot.since_us = lunfs_lane_now_us (lane);
+  lunfs_session_queue_init (s);
+  return s;
+}
+
+void
+lunfs_session_free (LunfsSession *s)
+{
+  if (!s)
+    return;
+  lunfs_lane_cancel (s->lane, &s->retry);
+  lunfs_lane_cancel (s->lane, &s->replacement);
+  lunfs_lane_cancel (s->lane, &s->tick);
+  lunfs_lane_undefer (s->lane, &s->teardown);
+  drop_transport (s);
+  lunfs_probe_free (s->probe);
+  lunfs_session_queue_clear (s);
+  for (unsigned i = 0; i < G_N_ELEMENTS (s->addresses); i++)
+    g_free (s->addresses[i]);
+  g_free (s->teardown_why);
+  g_free (s->last_logged);
+  g_free ((char *) s->conf.host);
+  g_free ((char *) s->conf.target_name);
+  g_mutex_clear (&s->snapshot_lock);
+  g_free (s);
+}
+
+LunfsLayer *
+lunfs_session_layer (LunfsSession *s)
+{
+  return &s->base;
+}
+
+void
+lunfs_session_start (LunfsSession *s)
+{
+  if (s->started)
+    return;
+  s->started = true;
+  arm_replacement (s);
+  lunfs_lane_arm (s->lane, &s->retry, 0);
+}
+
+void
+lunfs_session_stop (LunfsSession *s, int64_t limit_ms)
+{
+  if (s->stopping)
+    return;
+  s->stopping = true;
+  lunfs_lane_cancel (s->lane, &s->tick);
+  lunfs_lane_cancel (s->lane, &s->replacement);
+  if (s->state == LUNFS_SESSION_UP && limit_ms > 0 && !s->teardown.queued && s->active.length == 0) {
+    s->transport->ops->logout (s->transport);
+    lunfs_lane_arm (s->lane, &s->retry, limit_ms * 1000); /* on_logged_out moves it up */
+  } else {
+    lunfs_lane_arm (s->lane, &s->retry, 0);
+  }
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The session of one LUN: logs in, proves that the LUN is the same one, keeps its queue full, survives the loss of
+ * its connection.  One session (one I_T nexus, one TCP connection) serves one LUN: its command window, its failures
+ * and its lane are its own.
+ *
+ *   DOWN -> RESOLVE -> LOGIN -> PROBE -> RECOVER -> UP        any -> DOWN on failure, with a growing pause
+ *                                 ^______________/ \-> PROBE  (a unit attention says that something changed)
+ *                               PROBE -> FENCED               (another LUN under the same number; asked again later)
+ *                               any -> STOPPED
+ *
+ * As a layer it takes requests at any time: they wait while it is not UP, at most replacement_timeout, then they fail
+ * with EIO, as new ones do at once, until it is UP again.  Requests in flight at a loss are sent again in the order in
+ * which they came; the layers to the left never have two overlapping writes here at once, so that order suffices.
+ *
+ * Lane thread only, but for lunfs_session_snapshot. */
+#ifndef LUNFS_SESSION_H
+#define LUNFS_SESSION_H
+
+#include "iscsi/transport.h"
+#include "lunfs/luninfo.h"
+#include "lunfs/request.h"
+#include "lunfs/settings.h"
+#include "lunfs/stats.h"
+
+typedef struct LunfsSession LunfsSession;
+
+typedef enum {
+  LUNFS_SESSION_DOWN,
+  LUNFS_SESSION_RESOLVE,
+  LUNFS_SESSION_LOGIN,
+  LUNFS_SESSION_PROBE,
+  LUNFS_SESSION_RECOVER,
+  LUNFS_SESSION_UP,
+  LUNFS_SESSION_FENCED,
+  LUNFS_SESSION_STOPPED,
+} LunfsSessionState;
+const char *lunfs_session_state_name (LunfsSessionState state);
+
+typedef struct {
+  LunfsTransportOpen open;
+  const LunfsSettings *settings; /* borrowed, outlives the session */
+  const char *host;
+  uint16_t port;
+  const char *target_name;
+  uint16_t lun;
+  uint32_t isid_random;
+  uint16_t isid_qualifier;
+  LunfsStats *stats;
+  /* What is known of the LUN from before (an earlier worker); text "" and nblocks 0 if nothing. */
+  LunfsIdentity known_identity;
+  uint64_t known_nblocks;
+  uint32_t known_block_size;
+  /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
+  void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
+  void *resolve_user;
+} LunfsSessionConf;
+
+typedef struct {
+  /* The LUN is proven and described; nothing is sent but requests with LUNFS_REQ_RECOVERY until the user calls
+   * lunfs_session_serve. */
+  void (*up) (void *user, const LunfsLunInfo *info);
+  /* The nexus is gone; recovery requests under way come back with -ECANCELED. */
+  void (*down) (void *user);
+  /* A login, probe or connection attempt failed: for the first outcome that mount(8)'s user sees. */
+  void (*failed) (void *user, LunfsLoginOutcome outcome, const char *text);
+  void (*stopped) (void *user);
+} LunfsSessionEvents;
+
+LunfsSession *lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSessionEvents *events,
+                                 void *user);
+void lunfs_session_free (LunfsSession *session); /* only when STOPPED */
+LunfsLayer *lunfs_session_layer (LunfsSession *session);
+void lunfs_session_start (LunfsSession *session);
+/* Numeric addresses, best first, borrowed; or none and @error_text. */
+void lunfs_session_resolved (LunfsSession *session, const char *const *addresses, unsigned n, const char *error_text);
+void lunfs_session_serve (LunfsSession *session);
+/* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
+void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
+
+/* For the status file; any thread. */
+typedef struct {
+  LunfsSessionState state;
+  bool failing; /* replacement_timeout has passed: requests fail at once */
+  char portal[80];
+  char error[256]; /* why it is not UP, or the last failure; "" = none */
+  int64_t since_us; /* monotonic, of the last state change */
+} LunfsSessionSnapshot;
+void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "lunfs/log.h"
+#include "lunfs/pool.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct LunfsPool {
+  LunfsArena *arena;
+  bool lock_memory;
+  GMutex lock; /* Protects all below. */
+  uint32_t *stack;
+  unsigned navailable;
+  unsigned nfresh; /* chunks never handed out so far: [nchunks - nfresh, nchunks) */
+  bool refused;
+  void (*freed) (void *user);
+  void *user;
+};
+
+LunfsPool *
+lunfs_pool_new (LunfsArena *arena, bool lock_memory)
+{
+  LunfsPool *pool = g_new0 (LunfsPool, 1);
+
+  pool->arena = arena;
+  pool->lock_memory = lock_memory;
+  g_mutex_init (&pool->lock);
+  pool->stack = g_new (uint32_t, arena->header->nchunks);
+  pool->nfresh = arena->header->nchunks;
+  return pool;
+}
+
+void
+lunfs_pool_free (LunfsPool *pool)
+{
+  if (!pool)
+    return;
+  g_mutex_clear (&pool->lock);
+  g_free (pool->stack);
+  g_free (pool);
+}
+
+uint8_t *
+lunfs_pool_chunk (const LunfsPool *pool, uint32_t chunk)
+{
+  return pool->arena->chunks + (size_t) chunk * LUNFS_CHUNK_BYTES;
+}
+
+static void
+make_present (LunfsPool *pool, uint32_t chunk)
+{
+  uint8_t *p = lunfs_pool_chunk (pool, chunk);
+
+  if (madvise (p, LUNFS_CHUNK_BYTES, MADV_POPULATE_WRITE) < 0) /* before Linux 5.14 */
+    for (size_t i = 0; i < LUNFS_CHUNK_BYTES; i += 4096)
+      ((volatile uint8_t *) p)[i] = 0;
+  if (pool->lock_memory && mlock (p, LUNFS_CHUNK_BYTES) < 0) {
+    lunfs_debug (LANE, "buffers are not locked in memory: %s", g_strerror (errno));
+    pool->lock_memory = false;
+  }
+}
+
+bool
+lunfs_pool_take (LunfsPool *pool, uint32_t *chunks, unsigned n)
+{
+  uint32_t nchunks = pool->arena->header->nchunks;
+  bool ok;
+
+  g_mutex_lock (&pool->lock);
+  ok = pool->navailable + pool->nfresh >= n;
+  if (!ok)
+    pool->refused = true;
+  for (unsigned i = 0; ok && i < n; i++) {
+    if (pool->navailable > 0) {
+      chunks[i] = pool->stack[--pool->navailable];
+    } else {
+      chunks[i] = nchunks - pool->nfresh--;
+      make_present (pool, chunks[i]);
+    }
+  }
+  g_mutex_unlock (&pool->lock);
+  return ok;
+}
+
+void
+lunfs_pool_give (LunfsPool *pool, const uint32_t *chunks, unsigned n)
+{
+  bool wake;
+
+  if (n == 0)
+    return;
+  g_mutex_lock (&pool->lock);
+  while (n > 0)
+    pool->stack[pool->navailable++] = chunks[--n];
+  wake = pool->refused;
+  pool->refused = false;
+  g_mutex_unlock (&pool->lock);
+  if (wake && pool->freed)
+    pool->freed (pool->user);
+}
+
+bool
+lunfs_pool_short (LunfsPool *pool, unsigned n)
+{
+  bool is_short;
+
+  g_mutex_lock (&pool->lock);
+  is_short = pool->navailable + pool->nfresh < n;
+  if (is_short)
+    pool->refused = true;
+  g_mutex_unlock (&pool->lock);
+  return is_short;
+}
+
+void
+lunfs_pool_set_hook (LunfsPool *pool, void (*freed) (void *user), void *user)
+{
+  pool->freed = freed;
+  pool->user = user;
+}

@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The worker: builds the data path of every LUN, right to left (build_row), finds out which LUNs there are, tells the
+ * supervisor when the mount serves and how the first logins went, and takes everything down in order.
+ *
+ * This file runs on the main thread (control), but for the row_* functions marked "lane". */
+#include "config.h"
+
+#include "cache/cache.h"
+#include "control/discovery.h"
+#include "control/resolve.h"
+#include "control/status.h"
+#include "fuse/channel.h"
+#include "fuse/ops.h"
+#include "iscsi/libiscsi.h"
+#include "lunfs/error.h"
+#include "lunfs/log.h"
+#include "session/session.h"
+#include "supervisor/protect.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define FIND_PAUSE_MIN_MS 250
+#define FIND_PAUSE_MAX_MS 10000
+
+typedef struct Worker Worker;
+
+/* The data path of one LUN. */
+typedef struct {
+  Worker *worker;
+  unsigned index; /* in the arena: node id, ISID */
+  LunfsArenaLun *record;
+  LunfsLane *lane;
+  LunfsStats stats;
+  LunfsSession *session;
+  LunfsCache *cache;
+  LunfsLun *lun;
+  bool settled, up_once; /* control thread */
+  bool stopped;          /* control thread */
+  int64_t stop_limit_ms; /* set before the drain */
+  int drain_result;      /* lane, read after stopped */
+} Row;
+
+/* A portal or target being asked what it has. */
+typedef struct {
+  Worker *worker;
+  char *host, *target_name;
+  uint16_t port;
+  bool settled, found;
+  char *error;
+  unsigned pause_ms;
+} Asking;
+
+struct Worker {
+  LunfsWorkerFds fds;
+  LunfsSettings *settings;
+  LunfsArena *arena;
+  LunfsPool *pool;
+  LunfsBudget budget;
+  LunfsLane **lanes;
+  unsigned nlanes, next_lane;
+  LunfsTree *tree;
+  LunfsOps *ops;
+  struct fuse_session *se;
+  LunfsChannel *channel;
+  GMainLoop *loop;
+  GPtrArray *rows, *askings;
+
+  /* first logins */
+  unsigned unsettled;
+  bool settled, any_up;
+  LunfsExit first_error;
+  bool only_final_errors;
+  char *first_text;
+
+  /* the end */
+  bool stopping, unmounted;
+  unsigned running_rows;
+  int exit_status;
+  LunfsExit stop_status;
+};
+
+/* ---- first logins ---- */
+
+static LunfsExit
+exit_of_outcome (LunfsLoginOutcome outcome)
+{
+  switch (outcome) {
+  case LUNFS_LOGIN_OK:
+    return LUNFS_EXIT_OK;
+  case LUNFS_LOGIN_AUTH:
+    return LUNFS_EXIT_AUTH;
+  case LUNFS_LOGIN_NOT_FOUND:
+    return LUNFS_EXIT_SESSION;
+  case LUNFS_LOGIN_REFUSED:
+    return LUNFS_EXIT_FATAL_LOGIN;
+  default:
+    return LUNFS_EXIT_TRANSPORT;
+  }
+}
+
+static const char *
+remedy_of_outcome (LunfsLoginOutcome outcome)
+{
+  switch (outcome) {
+  case LUNFS_LOGIN_AUTH:
+    return " (check user and credentials, and that the target allows this initiator name)";
+  case LUNFS_LOGIN_NOT_FOUND:
+    return " (iscsi://HOST without a target mounts all that the portal offers)";
+  default:
+    return "";
+  }
+}
+
+static void
+send_settled (Worker *w)
+{
+  LunfsExit status = LUNFS_EXIT_OK;
+
+  w->settled = true;
+  if (!w->any_up && w->only_final_errors && w->first_text)
+    status = w->first_error;
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, w->first_text ? w->first_text : "");
+}
+
+/* One row or question has its first outcome. */
+static void
+settle (Worker *w, bool *flag, LunfsLoginOutcome outcome, const char *object, const char *text)
+{
+  if (*flag)
+    return;
+  *flag = true;
+  if (outcome == LUNFS_LOGIN_OK) {
+    w->any_up = true;
+  } else {
+    if (outcome == LUNFS_LOGIN_TRANSPORT || outcome == LUNFS_LOGIN_BUSY)
+      w->only_final_errors = false;
+    if (!w->first_text) {
+      w->first_error = exit_of_outcome (outcome);
+      w->first_text = g_strdup_printf ("%s: %s%s", object, text, remedy_of_outcome (outcome));
+    }
+  }
+  if (--w->unsettled == 0 && !w->settled)
+    send_settled (w);
+}
+
+/* ---- lane -> control ---- */
+
+typedef struct {
+  Row *row;
+  LunfsLoginOutcome outcome;
+  bool stopped;
+  char *text;
+} RowNews;
+
+static void all_rows_stopped (Worker *w);
+
+static void
+row_is_up (Row *row)
+{
+  Worker *w = row->worker;
+
+  row->up_once = true;
+  lunfs_tree_show (w->tree, row->index);
+  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index)); /* it may have grown */
+  lunfs_ops_release_opens (w->ops, false);
+}
+
+static gboolean
+row_news_cb (gpointer data)
+{
+  RowNews *news = data;
+  Row *row = news->row;
+  Worker *w = row->worker;
+  g_autofree char *object = g_strdup_printf ("%s lun %u", row->record->target_name, row->record->lun);
+
+  if (news->stopped) {
+    row->stopped = true;
+    if (--w->running_rows == 0)
+      all_rows_stopped (w);
+  } else {
+    if (news->outcome == LUNFS_LOGIN_OK)
+      row_is_up (row);
+    settle (w, &row->settled, news->outcome, object, news->text);
+  }
+  g_free (news->text);
+  g_free (news);
+  return G_SOURCE_REMOVE;
+}
+
+static void /* lane */
+tell (Row *row, LunfsLoginOutcome outcome, bool stopped, const char *text)
+{
+  RowNews *news = g_new0 (RowNews, 1);
+
+  news->row = row;
+  news->outcome = outcome;
+  news->stopped = stopped;
+  news->text = g_strdup (text);
+  g_main_context_invoke (NULL, row_news_cb, news);
+}
+
+/* ---- rows: the session's events (lane) ---- */
+
+static void
+row_up (void *user, const LunfsLunInfo *info)
+{
+  Row *row = user;
+  LunfsArenaLun *record = row->record;
+  const char *why = NULL;
+
+  if (!lunfs_lun_update (row->lun, info, &why)) {
+    tell (row, LUNFS_LOGIN_REFUSED, false, why); /* never served: the session stays where it is */
+    return;
+  }
+  g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
+  record->nblocks = info->capacity.nblocks;
+  record->block_size = info->capacity.block_size;
+  record->proven = 1;
+  lunfs_cache_up (row->cache, info);
+}
+
+static void
+row_recovered (void *user)
+{
+  Row *row = user;
+
+  lunfs_session_serve (row->session);
+  tell (row, LUNFS_LOGIN_OK, false, NULL);
+}
+
+static void
+row_down (void *user)
+{
+}
+
+static void
+row_failed (void *user, LunfsLoginOutcome outcome, const char *text)
+{
+  tell (user, outcome, false, text);
+}
+
+static void
+row_stopped (void *user)
+{
+  tell (user, LUNFS_LOGIN_OK, true, NULL);
+}
+
+static const LunfsSessionEvents session_events = {
+  .up = row_up,
+  .down = row_down,
+  .failed = row_failed,
+  .stopped = row_stopped,
+};
+
+typedef struct {
+  LunfsMail mail;
+  Row *row;
+  char *addresses[LUNFS_RESOLVE_MAX];
+  unsigned n;
+  char *error;
+} Resolved;
+
+static void /* lane */
+resolved_deliver (LunfsMail *mail)
+{
+  Resolved *r = (Resolved *) mail;
+
+  lunfs_session_resolved (r->row->session, (const char *const *) r->addresses, r->n, r->error);
+  for (unsigned i = 0; i < r->n; i++)
+    g_free (r->addresses[i]);
+  g_free (r->error);
+  g_free (r);
+}
+
+static void /* control, or lane if the host is numeric */
+resolved (void *user, const char *const *addresses, unsigned n, const char *error)
+{
+  Row *row = user;
+  Resolved *r;
+
+  if (lunfs_lane_is_current (row->lane)) {
+    lunfs_session_resolved (row->session, addresses, n, error);
+    return;
+  }
+  r = g_new0 (Resolved, 1);
+  r->mail.deliver = resolved_deliver;
+  r->row = row;
+  r->n = MIN (n, LUNFS_RESOLVE_MAX);
+  for (unsigned i = 0; i < r->n; i++)
+    r->addresses[i] = g_strdup (addresses[i]);
+  r->error = g_strdup (error);
+  lunfs_lane_post (row->lane, &r->mail);
+}
+
+static void /* lane */
+row_resolve (void *user, LunfsSession *session, const char *host)
+{
+  lunfs_resolve (host, resolved, user);
+}
+
+/* ---- rows: made right to left ---- */
+
+static void
+build_row (Worker *w, Row *row)
+{
+  LunfsArenaLun *record = row->record;
+  LunfsSessionConf conf = {
+    .open = lunfs_iscsi_open,
+    .settings = w->settings,
+    .host = record->host,
+    .port = record->port,
+    .target_name = record->target_name,
+    .lun = record->lun,
+    .isid_random = w->arena->header->isid_random,
+    .isid_qualifier = (uint16_t) row->index,
+    .stats = &row->stats,
+    .resolve = row_resolve,
+    .resolve_user = row,
+  };
+
+  if (record->proven) { /* an earlier worker wrote to it: the same LUN or none */
+    g_strlcpy (conf.known_identity.text, record->identity, sizeof conf.known_identity.text);
+    conf.known_nblocks = record->nblocks;
+    conf.known_block_size = record->block_size;
+  }
+  row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
+  row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), w->pool, &w->budget, &row->stats,
+                                row_recovered, row);
+  row->lun
+    = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
+  if (record->proven)
+    lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
+}
+
+static void /* lane */
+start_row (void *user)
+{
+  lunfs_session_start (((Row *) user)->session);
+}
+
+static Row *
+find_row (Worker *w, unsigned index)
+{
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    Row *row = w->rows->pdata[i];
+
+    if (row->index == index)
+      return row;
+  }
+  return NULL;
+}
+
+/* The LUN becomes part of the mount: its file appears when it has been up. */
+static void
+add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun)
+{
+  int index = lunfs_arena_lun (w->arena, host, port, target_name, lun);
+  Row *row;
+
+  if (index < 0) {
+    lunfs_error ("%s lun %u: more than %d LUNs in one mount", target_name, lun, LUNFS_ARENA_LUNS);
+    return;
+  }
+  if (find_row (w, (unsigned) index))
+    return;
+  row = g_new0 (Row, 1);
+  row->worker = w;
+  row->index = (unsigned) index;
+  row->record = &w->arena->luns[index];
+  row->lane = w->lanes[w->next_lane++ % w->nlanes];
+  build_row (w, row);
+  g_ptr_array_add (w->rows, row);
+  w->unsettled++;
+  lunfs_tree_add (w->tree, row->index, target_name, lun, row->lun);
+  if (row->record->proven) {
+    lunfs_tree_show (w->tree, row->index);
+    lunfs_ops_release_opens (w->ops, false);
+  }
+  lunfs_lane_call (row->lane, start_row, row);
+}
+
+/* ---- what is there ---- */
+
+static void ask (Asking *a);
+
+static void
+start_asking (Worker *w, const char *host, uint16_t port, const char *target_name)
+{
+  Asking *a;
+
+  for (unsigned i = 0; i < w->askings->len; i++) {
+    a = w->askings->pdata[i];
+    if (g_strcmp0 (a->target_name, target_name) == 0 && target_name)
+      return;
+  }
+  a = g_new0 (Asking, 1);
+  a->worker = w;
+  a->host = g_strdup (host);
+  a->port = port;
+  a->target_name = g_strdup (target_name);
+  g_ptr_array_add (w->askings, a);
+  w->unsettled++;
+  ask (a);
+}
+
+static gboolean
+ask_again_cb (gpointer data)
+{
+  ask (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+asking_failed (Asking *a, LunfsLoginOutcome outcome, const char *text)
+{
+  g_autofree char *object = g_strdup_printf ("%s%s%s:%u", a->target_name ? a->target_name : "discovery",
+                                             a->target_name ? " at " : " on ", a->host, a->port);
+
+  if (g_strcmp0 (a->error, text) != 0)
+    lunfs_warning ("%s: %s; trying again", object, text);
+  g_free (a->error);
+  a->error = g_strdup (text);
+  settle (a->worker, &a->settled, outcome, object, text);
+  a->pause_ms = CLAMP (a->pause_ms * 2, FIND_PAUSE_MIN_MS, FIND_PAUSE_MAX_MS);
+  if (outcome == LUNFS_LOGIN_AUTH) /* accounts get locked */
+    a->pause_ms = MAX (a->pause_ms, 30000);
+  g_timeout_add (a->pause_ms, ask_again_cb, a);
+}
+
+static void
+asking_found (void *user, const LunfsFound *found)
+{
+  Asking *a = user;
+  Worker *w = a->worker;
+
+  if (w->stopping)
+    return;
+  if (found->outcome != LUNFS_LOGIN_OK) {
+    asking_failed (a, found->outcome, found->text);
+    return;
+  }
+  if (a->target_name ? found->nluns == 0 : found->targets->len == 0) {
+    asking_failed (a, LUNFS_LOGIN_NOT_FOUND, a->target_name ? "the target has no LUNs for this initiator"
+                                                            : "the portal offers no targets to this initiator");
+    return;
+  }
+  g_clear_pointer (&a->error, g_free);
+  a->found = true;
+  for (unsigned i = 0; i < found->nluns; i++)
+    add_lun (w, a->host, a->port, a->target_name, found->luns[i]);
+  for (unsigned i = 0; i < found->targets->len; i++) {
+    LunfsFoundTarget *target = found->targets->pdata[i];
+
+    start_asking (w, target->host, target->port, target->name);
+  }
+  w->unsettled -= a->settled ? 0 : 1; /* what it found is counted now */
+  a->settled = true;
+}
+
+static void
+ask (Asking *a)
+{
+  Worker *w = a->worker;
+  LunfsFindConf conf = {
+    .lane = w->lanes[0],
+    .open = lunfs_iscsi_open,
+    .settings = w->settings,
+    .host = a->host,
+    .port = a->port,
+    .target_name = a->target_name,
+    .isid_random = w->arena->header->isid_random,
+  };
+
+  if (!w->stopping)
+    lunfs_find (&conf, asking_found, a);
+}
+
+static void
+find_luns (Worker *w)
+{
+  const LunfsSource *source = &w->settings->source;
+
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) { /* of an earlier worker: their files are open */
+    LunfsArenaLun *record = &w->arena->luns[i];
+
+    if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE))
+      add_lun (w, record->host, record->port, record->target_name, record->lun);
+  }
+  if (source->lun != LUNFS_LUN_ALL)
+    add_lun (w, source->host, source->port, source->target_name, (uint16_t) source->lun);
+  else
+    start_asking (w, source->host, source->port, source->target_name);
+}
+
+/* ---- status ---- */
+
+static char *
+status_text (void *user)
+{
+  Worker *w = user;
+  g_autofree LunfsStatusLun *luns = g_new0 (LunfsStatusLun, w->rows->len + 1);
+  g_autofree LunfsStatusTarget *targets = g_new0 (LunfsStatusTarget, w->askings->len + 1);
+  LunfsStatus status = {
+    .settings = w->settings,
+    .supervisor_pid = getppid (),
+    .workers_started = w->arena->header->worker_count,
+    .resent = w->arena->header->resent,
+    .started_us = w->arena->header->started_us,
+    .luns = luns,
+    .nluns = w->rows->len,
+    .targets = targets,
+  };
+  char *text;
+
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    Row *row = w->rows->pdata[i];
+
+    luns[i] = (LunfsStatusLun){ row->record->target_name, row->record->host, row->record->port, row->record->lun,
+                                row->session,             row->lun,          &row->stats,       NULL };
+    luns[i].file = lunfs_tree_path (w->tree, row->index);
+  }
+  for (unsigned i = 0; i < w->askings->len; i++) {
+    Asking *a = w->askings->pdata[i];
+
+    if (!a->found)
+      targets[status.ntargets++] = (LunfsStatusTarget){ a->target_name, a->host, a->error, a->port };
+  }
+  text = lunfs_status_text (&status);
+  for (unsigned i = 0; i < w->rows->len; i++)
+    g_free (luns[i].file);
+  return text;
+}
+
+/* ---- the end: left to right ---- */
+
+static void
+send_stopped (Worker *w, LunfsExit status, const char *text)
+{
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_STOPPED, (int) status, 0, text);
+  w->exit_status = 0;
+  g_main_loop_quit (w->loop);
+}
+
+/* What is acknowledged and not known to be on stable storage. */
+static char *
+describe_unflushed (Worker *w)
+{
+  GString *text = g_string_new (NULL);
+
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    Row *row = w->rows->pdata[i];
+    uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes);
+
+    if (unstable)
+      g_string_append_printf (text, "%s%s lun %u: up to %" G_GUINT64_FORMAT " KiB written but not synchronised",
+                              text->len ? "; " : "", row->record->target_name, row->record->lun, unstable / 1024);
+  }
+  return g_string_free (text, FALSE);
+}
+
+static void
+all_rows_stopped (Worker *w)
+{
+  g_autofree char *left = describe_unflushed (w);
+
+  send_stopped (w, *left ? LUNFS_EXIT_UNFLUSHED : LUNFS_EXIT_OK, left);
+}
+
+static gboolean
+stop_limit_cb (gpointer user)
+{
+  Worker *w = user;
+  g_autofree char *left = describe_unflushed (w);
+  unsigned busy = 0;
+
+  for (unsigned i = 0; i < w->rows->len; i++)
+    busy += !((Row *) w->rows->pdata[i])->stopped;
+  if (*left)
+    lunfs_error ("stopped without having flushed everything: %s", left);
+  else
+    lunfs_warning ("stopped with %u LUNs not answering; nothing acknowledged is lost", busy);
+  send_stopped (w, *left ? LUNFS_EXIT_UNFLUSHED : LUNFS_EXIT_OK, left);
+  return G_SOURCE_REMOVE;
+}
+
+static void /* lane */
+row_drained (void *user, int result)
+{
+  Row *row = user;
+
+  row->drain_result = result;
+  lunfs_session_stop (row->session, row->stop_limit_ms);
+}
+
+static void /* lane */
+stop_row (void *user)
+{
+  Row *row = user;
+
+  lunfs_lun_drain (row->lun, row_drained, row);
+}
+
+static void /* lane */
+stop_channel (void *user)
+{
+  lunfs_channel_stop (user);
+}
+
+static void
+stop (Worker *w, uint32_t limit_ms)
+{
+  if (w->stopping) {
+    if (limit_ms == 0)
+      stop_limit_cb (w);
+    return;
+  }
+  w->stopping = true;
+  lunfs_info ("stopping");
+  lunfs_lane_call (w->lanes[0], stop_channel, w->channel);
+  lunfs_ops_release_opens (w->ops, true);
+  w->running_rows = w->rows->len;
+  if (w->running_rows == 0) {
+    all_rows_stopped (w);
+    return;
+  }
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    Row *row = w->rows->pdata[i];
+
+    row->stop_limit_ms = MIN ((int64_t) w->settings->logout_timeout * 1000, (int64_t) limit_ms / 2);
+    lunfs_lane_call (row->lane, stop_row, row);
+  }
+  g_timeout_add (limit_ms, stop_limit_cb, w);
+}
+
+static gboolean
+unmounted_cb (gpointer data)
+{
+  Worker *w = data;
+
+  if (!w->unmounted)
+    lunfs_info ("unmounted");
+  w->unmounted = true;
+  stop (w, (uint32_t) w->settings->stop_timeout * 1000);
+  return G_SOURCE_REMOVE;
+}
+
+static void /* lane */
+on_unmounted (void *user)
+{
+  g_main_context_invoke (NULL, unmounted_cb, user);
+}
+
+static gboolean
+control_cb (gint fd, GIOCondition condition, gpointer user)
+{
+  Worker *w = user;
+  LunfsMessage message;
+
+  switch (lunfs_message_receive (fd, &message)) {
+  case LUNFS_RECEIVED_MESSAGE:
+    if (message.type == LUNFS_MSG_STOP)
+      stop (w, message.limit_ms);
+    return G_SOURCE_CONTINUE;
+  case LUNFS_RECEIVED_END: /* the supervisor is gone: nobody would start a successor or unmount */
+    lunfs_error ("the supervisor is gone: flushing and stopping");
+    stop (w, (uint32_t) w->settings->stop_timeout * 1000);
+    return G_SOURCE_REMOVE;
+  default:
+    return G_SOURCE_CONTINUE;
+  }
+}
+
+/* ---- start ---- */
+
+static bool
+open_log (const LunfsSettings *s, GError **error)
+{
+  const char *target = s->log_target ? s->log_target : s->foreground ? "stderr" : "syslog";
+
+  return lunfs_log_open (target, (LunfsLogLevel) s->log_level, s->debug_mask, error);
+}
+
+static bool
+set_up (Worker *w, GError **error)
+{
+  LunfsTreeConf tree_conf;
+  LunfsOpsConf ops_conf = { .status_text = status_text, .user = w };
+  LunfsChannelConf channel_conf = { .fuse_fd = w->fds.fuse_fd, .unmounted = on_unmounted, .user = w };
+  const LunfsArenaHeader *header;
+  bool locked;
+
+  w->settings = lunfs_worker_read_settings (w->fds.settings_fd, error);
+  if (!w->settings || !open_log (w->settings, error) || !lunfs_iscsi_self_test (error))
+    return false;
+  w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
+  if (!w->arena)
+    return false;
+  header = w->arena->header;
+  locked = lunfs_protect_process (w->settings->mlock);
+  w->pool = lunfs_pool_new (w->arena, locked);
+  w->budget.limit_bytes = w->settings->unstable_size;
+  w->nlanes = w->settings->single_thread ? 1 : (unsigned) MAX (w->settings->lanes, 1);
+  w->lanes = g_new0 (LunfsLane *, w->nlanes);
+  for (unsigned i = 0; i < w->nlanes; i++)
+    w->lanes[i] = lunfs_lane_new (i, NULL, NULL);
+  tree_conf = (LunfsTreeConf){
+    .root_is_file = w->settings->mount_is_file,
+    .one_target = w->settings->source.target_name != NULL,
+    .uid = w->settings->uid,
+    .gid = w->settings->gid,
+    .umask = w->settings->umask,
+  };
+  w->tree = ops_conf.tree = lunfs_tree_new (&tree_conf);
+  w->se = lunfs_ops_session_new (&ops_conf, w->fds.fuse_fd, header->init_request, header->init_bytes,
+                                 w->settings->allow_root, &w->ops, error);
+  if (!w->se)
+    return false;
+  channel_conf.arena = w->arena;
+  channel_conf.pool = w->pool;
+  channel_conf.tree = w->tree;
+  channel_conf.se = w->se;
+  w->channel = lunfs_channel_new (w->lanes[0], &channel_conf);
+  return true;
+}
+
+static void
+tear_down (Worker *w)
+{
+  for (unsigned i = 0; i < w->nlanes; i++)
+    lunfs_lane_stop (w->lanes[i]);
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    Row *row = w->rows->pdata[i];
+
+    if (!row->stopped) /* its limit passed with requests in it: the process ends now */
+      continue;
+    lunfs_lun_free (row->lun);
+    lunfs_cache_free (row->cache);
+    lunfs_session_free (row->session);
+    g_free (row);
+  }
+}
+
+int
+lunfs_worker_run (const LunfsWorkerFds *fds)
+{
+  Worker *w = g_new0 (Worker, 1);
+  g_autoptr (GError) error = NULL;
+
+  w->fds = *fds;
+  w->exit_status = 1;
+  w->only_final_errors = true;
+  w->rows = g_ptr_array_new ();
+  w->askings = g_ptr_array_new ();
+  prctl (PR_SET_NAME, "lunfs-control");
+  signal (SIGPIPE, SIG_IGN); /* libiscsi writes without MSG_NOSIGNAL */
+  if (!set_up (w, &error)) {
+    lunfs_error ("%s", error->message);
+    return LUNFS_EXIT_FAILED;
+  }
+  w->loop = g_main_loop_new (NULL, FALSE);
+  g_unix_fd_add (fds->control_fd, G_IO_IN | G_IO_HUP, control_cb, w);
+  for (unsigned i = 0; i < w->nlanes; i++)
+    lunfs_lane_start (w->lanes[i]);
+  w->unsettled = 1; /* held until all first questions are out */
+  find_luns (w);
+  lunfs_channel_start (w->channel, w->arena->header->worker_count > 1);
+  lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
+  if (--w->unsettled == 0)
+    send_settled (w);
+  g_main_loop_run (w->loop);
+  tear_down (w);
+  return w->exit_status;
+}
