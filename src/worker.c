@@ -335,8 +335,10 @@ build_row (Worker *w, Row *row)
                                 row_recovered, row);
   row->lun
     = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
-  if (record->proven)
+  if (record->proven) {
     lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
+    lunfs_cache_assume_written (row->cache);
+  }
 }
 
 static void /* lane */

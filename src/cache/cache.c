@@ -368,6 +368,12 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   rewrite_some (c);
 }
 
+void
+lunfs_cache_assume_written (LunfsCache *c)
+{
+  c->written++;
+}
+
 uint64_t
 lunfs_cache_unstable_bytes (const LunfsCache *c)
 {

@@ -33,6 +33,8 @@ LunfsCache *lunfs_cache_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool
                              void (*recovered) (void *user), void *user);
 void lunfs_cache_free (LunfsCache *cache); /* nothing in flight; unstable data is forgotten */
 LunfsLayer *lunfs_cache_layer (LunfsCache *cache);
+/* An earlier worker wrote to the LUN and nobody knows whether it flushed: the first FLUSH is never skipped. */
+void lunfs_cache_assume_written (LunfsCache *cache);
 /* The session has proven the LUN: write again what is unstable, then call recovered() (at once if nothing is). */
 void lunfs_cache_up (LunfsCache *cache, const LunfsLunInfo *info);
 /* Bytes acknowledged to users and not known to be on stable storage. */
