@@ -37,6 +37,10 @@ struct LunfsRequest {
   uint64_t offset, length;
   struct iovec *iov; /* READ: filled; WRITE: source.  Valid and unchanged until done(). */
   unsigned niov;
+  /* WRITE: pool chunks whose contents, from their starts, are exactly the data.  Who wants to keep the data takes them
+   * over by setting nchunks to 0, not before done() is due.  0: not offered. */
+  const uint32_t *chunks;
+  unsigned nchunks;
   int result; /* 0 or -errno, valid in done() */
   /* EXTENT: answer in bytes from offset */
   uint64_t extent_length;

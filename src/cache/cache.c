@@ -10,6 +10,7 @@
 
 #define COMMIT_AGE_US 5000000 /* as ext4's commit interval: what nobody syncs is stable after this */
 #define COMMIT_ENTRIES 16384
+#define ADOPT_BYTES (LUNFS_CHUNK_BYTES / 2)
 #define RECOVERY_WINDOW 16
 #define RECOVERY_IOV 18
 
@@ -197,6 +198,20 @@ wait_for_commit (LunfsCache *c, LunfsRequest *req)
 
 /* ---- writes ---- */
 
+/* Large writes hand their memory over; small ones are packed together: a chunk each would be a waste. */
+static uint64_t
+remember (LunfsCache *c, LunfsRequest *req)
+{
+  uint64_t number;
+
+  if (req->op != LUNFS_OP_WRITE || req->nchunks == 0 || req->length < ADOPT_BYTES)
+    return lunfs_unstable_append (c->unstable, req->op, req->flags & LUNFS_REQ_UNMAP, req->offset, req->length,
+                                  req->iov, req->niov);
+  number = lunfs_unstable_adopt (c->unstable, req->offset, req->length, req->chunks, req->nchunks);
+  req->nchunks = 0;
+  return number;
+}
+
 /* Returns true if @req may be answered now. */
 static bool
 keep (LunfsCache *c, LunfsRequest *req)
@@ -208,9 +223,7 @@ keep (LunfsCache *c, LunfsRequest *req)
     c->written--;
     return true;
   }
-  if (lunfs_unstable_append (c->unstable, req->op, req->flags & LUNFS_REQ_UNMAP, req->offset, req->length, req->iov,
-                             req->niov)
-      == 0)
+  if (remember (c, req) == 0)
     fua = true; /* no memory to keep it: stable before it is acknowledged */
   else if (fua && c->dpofua)
     fua = false;

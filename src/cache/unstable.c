@@ -97,6 +97,29 @@ copy_in (LunfsUnstable *u, const uint8_t *from, size_t len)
   }
 }
 
+static uint64_t
+add_entry (LunfsUnstable *u, LunfsUnstableEntry entry)
+{
+  u->entries = grow (u->entries, sizeof *u->entries, &u->nentries, u->first, u->last + 1, u->last + 2 - u->first);
+  u->last++;
+  u->entries[u->last % u->nentries] = entry;
+  return u->last;
+}
+
+/* The stream goes on in the adopted chunks; what the chunk before them had free stays unused. */
+uint64_t
+lunfs_unstable_adopt (LunfsUnstable *u, uint64_t offset, uint64_t length, const uint32_t *chunks, unsigned nchunks)
+{
+  uint64_t position = u->end_chunk * LUNFS_CHUNK_BYTES;
+
+  u->chunks = grow (u->chunks, sizeof *u->chunks, &u->nchunks, u->first_chunk, u->end_chunk,
+                    u->end_chunk + nchunks - u->first_chunk);
+  for (unsigned i = 0; i < nchunks; i++)
+    u->chunks[u->end_chunk++ % u->nchunks] = chunks[i];
+  u->end = position + length;
+  return add_entry (u, (LunfsUnstableEntry){ LUNFS_OP_WRITE, 0, offset, length, position });
+}
+
 uint64_t
 lunfs_unstable_append (LunfsUnstable *u, LunfsOp op, uint32_t flags, uint64_t offset, uint64_t length,
                        const struct iovec *iov, unsigned niov)
@@ -109,10 +132,7 @@ lunfs_unstable_append (LunfsUnstable *u, LunfsOp op, uint32_t flags, uint64_t of
     for (unsigned i = 0; i < niov; i++)
       copy_in (u, iov[i].iov_base, iov[i].iov_len);
   }
-  u->entries = grow (u->entries, sizeof *u->entries, &u->nentries, u->first, u->last + 1, u->last + 2 - u->first);
-  u->last++;
-  u->entries[u->last % u->nentries] = (LunfsUnstableEntry){ op, flags, offset, length, position };
-  return u->last;
+  return add_entry (u, (LunfsUnstableEntry){ op, flags, offset, length, position });
 }
 
 void

@@ -27,6 +27,10 @@ void lunfs_unstable_free (LunfsUnstable *u);
  * appended, and the caller must make the write stable some other way before it acknowledges it. */
 uint64_t lunfs_unstable_append (LunfsUnstable *u, LunfsOp op, uint32_t flags, uint64_t offset, uint64_t length,
                                 const struct iovec *iov, unsigned niov);
+/* As append for a WRITE whose data fills @chunks from their starts (all but the last one wholly): takes the chunks over
+ * instead of copying.  Never fails. */
+uint64_t lunfs_unstable_adopt (LunfsUnstable *u, uint64_t offset, uint64_t length, const uint32_t *chunks,
+                               unsigned nchunks);
 /* All entries up to and including @number are stable: forget them, give their chunks back. */
 void lunfs_unstable_drop (LunfsUnstable *u, uint64_t number);
 

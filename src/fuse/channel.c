@@ -171,6 +171,7 @@ serve_data (LunfsChannel *ch, LunfsCall *call, bool is_write, size_t len)
   atomic_fetch_add (&ch->in_flight, 1);
   call->lun = lunfs_tree_lun (ch->conf.tree, in->nodeid);
   call->nchunks = call->slot->nchunks = 0;
+  call->req.chunks = NULL;
   if (is_write) {
     adopt_payload (ch, call, len - LUNFS_SLOT_HEADER_BYTES);
     lunfs_data_write (&ch->env, call);

@@ -74,6 +74,9 @@ part_done (LunfsRequest *req)
 
   part->busy = false;
   io->busy--;
+  if (req->op == LUNFS_OP_WRITE && req->chunks && req->nchunks == 0)
+    io->req->nchunks = 0; /* taken over further down */
+  req->chunks = NULL;
   if (req->result == -EOPNOTSUPP && is_zeroing (io) && io->method != LUNFS_ZERO_WRITE) {
     io->context->zero_refused |= 1u << io->method;
     io->again = true; /* with the next method, from the start: zeroing twice does no harm */
@@ -93,6 +96,7 @@ read_edge (LunfsIo *io, bool tail)
 
   part->iov[0] = (struct iovec){ tail ? tail_block (io) : bounce (io, false), bs };
   part->req.niov = 1;
+  part->req.nchunks = 0;
   part->req.flags = 0;
   send_part (io, part, LUNFS_OP_READ, tail ? io->span.end - bs : io->span.start, bs);
 }
@@ -125,6 +129,7 @@ write_edge (LunfsIo *io, bool tail)
   memset (block + from, 0, to - from);
   part->iov[0] = (struct iovec){ block, bs };
   part->req.niov = 1;
+  part->req.nchunks = 0;
   part->req.flags = 0;
   send_part (io, part, LUNFS_OP_WRITE, tail ? io->span.end - bs : io->span.start, bs);
 }
@@ -164,6 +169,11 @@ send_data (LunfsIo *io, LunfsIoPart *part)
   uint64_t stop = lunfs_piece_end (io->next, io->end, io->context->max_bytes, 0);
 
   part->req.flags = io->req->flags & LUNFS_REQ_FUA;
+  part->req.nchunks = 0;
+  if (lunfs_span_aligned (&io->span) && stop - io->next == io->req->length) { /* all of it: its memory goes along */
+    part->req.chunks = io->req->chunks;
+    part->req.nchunks = io->req->nchunks;
+  }
   part->req.niov
     = lunfs_iov_slice (io->iov, io->niov, io->next - io->start, stop - io->next, part->iov, LUNFS_IO_IOV);
   send_part (io, part, io->req->op, io->next, stop - io->next);
@@ -177,6 +187,7 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
   uint64_t max = MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
   uint64_t stop = lunfs_piece_end (io->next, io->end, max, granularity);
 
+  part->req.nchunks = 0;
   lunfs_zero_request (io->method, &part->req);
   part->iov[0] = (struct iovec){ zeroes, stop - io->next };
   part->req.niov = part->req.op == LUNFS_OP_WRITE ? 1 : 0;
