@@ -70,6 +70,7 @@ scan_logs () {
 
 finish () {
   local status=$? i f
+  [ "$BASHPID" = $$ ] || return # a subshell, ended early
   trap '' HUP INT TERM
   trap - ERR
   set +e
@@ -98,25 +99,26 @@ trap 'exit 1' HUP INT TERM
 trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND" >&2' ERR
 
 # A hung mount must not hang the whole run: after the limit lunfs is killed, which wakes whoever waits for it.
-limit=0
-watchdog=
 # test_limit SECONDS: for a test that is known to take longer than others.
 test_limit () {
   limit=$(($1 * slow))
-  [ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null || :
-  # shellcheck disable=SC2016 # expanded there
-  bash -c 'trap "kill \$nap; exit 0" TERM
-    sleep "$1" & nap=$!
-    wait $nap
-    : >"$2/timed-out"
-    for f in "$2"/lunfs*.pid; do
-      sup=$(cat "$f") && kill -KILL "$sup" $(cat "/proc/$sup/task/$sup/children")
-    done
-    kill -TERM "$3"' watchdog "$limit" "$scratch" $$ </dev/null >/dev/null 2>&1 &
-  watchdog=$!
-  disown
+  echo "$limit" >"$scratch/limit"
 }
 test_limit "${LUNFS_TEST_TIMEOUT:-120}"
+# shellcheck disable=SC2016 # expanded there
+bash -c 'n=0
+  while kill -0 "$2" 2>/dev/null && read -r limit <"$1/limit" && [ "$n" -lt "$limit" ]; do
+    sleep 1
+    n=$((n + 1))
+  done
+  [ -e "$1/limit" ] && kill -0 "$2" || exit 0
+  : >"$1/timed-out"
+  for f in "$1"/lunfs*.pid; do
+    sup=$(cat "$f") && kill -KILL "$sup" $(cat "/proc/$sup/task/$sup/children")
+  done
+  kill -TERM "$2"' watchdog "$scratch" $$ </dev/null >/dev/null 2>&1 &
+watchdog=$!
+disown
 
 # -- waiting ----------------------------------------------------------------------------------------------------
 
@@ -185,6 +187,10 @@ private_mounts () {
   mount --bind "$scratch/dev/fuse" /dev/fuse
   echo user_allow_other >"$scratch/dev/fuse.conf"
   chmod 644 "$scratch/dev/fuse.conf"
+  # fusermount3 and mount want to know the user's name.
+  { cat /etc/passwd && echo "lunfstest:x:$user_id:$user_id::/nonexistent:/bin/sh"; } >"$scratch/dev/passwd"
+  chmod 644 "$scratch/dev/passwd"
+  mount --bind "$scratch/dev/passwd" /etc/passwd
   if [ -e /etc/fuse.conf ]; then mount --bind "$scratch/dev/fuse.conf" /etc/fuse.conf; fi
 }
 
@@ -211,8 +217,8 @@ tgt_set () {
   printf 'tgt %s\n' "$(printf '%q ' "$@")" >>"$scratch/$tgt.setup"
 }
 
-run_tgtd () { # PORT: returns 1 if the port is taken
-  local host=$tgt_host userns=()
+run_tgtd () { # PORT [ADDRESS]: returns 1 if the port is taken
+  local host=${2:-$tgt_host} userns=()
   [ "$(id -u)" = 0 ] || userns=(unshare --user --map-root-user)
   rm -f "$scratch/$tgt.ctl.0" "$scratch/$tgt.ctl.0.lock"
   : >"$scratch/$tgt.tgtd"
@@ -256,11 +262,16 @@ kill_target () { # as a crash: no good-bye to anybody
     wait_for "! alive $pid" 10
   fi
 }
-# Start it again on the same port with the same targets, LUNs and accounts.
+# Start it again on the same port with the same targets, LUNs and accounts, or with what COMMAND... sets up.  As a
+# real target it listens only when everything is there; until then it does so on another loopback address.
 restart_target () {
-  wait_for "run_tgtd ${tgt_ports[$tgt]}" 20
+  local port=${tgt_ports[$tgt]}
+  [ "$tgt_host" = 127.0.0.1 ] || fail "restart_target is for IPv4"
+  wait_for "run_tgtd $port 127.0.0.2" 20
   # shellcheck disable=SC1090
-  . "$scratch/$tgt.setup"
+  if [ "$#" = 0 ]; then . "$scratch/$tgt.setup"; else "$@"; fi
+  wait_for "tgt --mode portal --op new --param portal=127.0.0.1:$port" 20
+  tgt --mode portal --op delete --param "portal=127.0.0.2:$port"
 }
 stop_answering () { kill -STOP "${tgt_pids[$tgt]}"; }
 answer_again () { kill -CONT "${tgt_pids[$tgt]}"; }
@@ -336,17 +347,14 @@ export UBSAN_OPTIONS="log_path=$scratch/san:print_stacktrace=1:${UBSAN_OPTIONS:-
 export TSAN_OPTIONS="log_path=$scratch/san:${TSAN_OPTIONS:-}"
 export G_DEBUG=${G_DEBUG:-fatal-criticals} MALLOC_PERTURB_=${MALLOC_PERTURB_:-165}
 
-# The command, under valgrind if asked for.
-lunfs_run () {
-  local wrap=()
+# Sets $lunfs_cmd: the command, under valgrind if asked for.
+set_lunfs_cmd () {
+  lunfs_cmd=("${lunfs_as[@]}")
   if [ "$valgrind" != 0 ]; then
-    wrap=(valgrind --quiet --error-exitcode=99 --trace-children=yes --child-silent-after-fork=no
+    lunfs_cmd+=(valgrind --quiet --error-exitcode=99 --trace-children=yes --child-silent-after-fork=no
       --suppressions="$top_srcdir/tests/valgrind.supp" --log-file="$scratch/vg.%p")
   fi
-  "${lunfs_as[@]}" "${wrap[@]}" "$(lunfs_program)" "$@"
-}
-lunfs_program () {
-  if [ -x "$scratch/bin/lunfs" ]; then echo "$scratch/bin/lunfs"; else command -v lunfs; fi
+  if [ -x "$scratch/bin/lunfs" ]; then lunfs_cmd+=("$scratch/bin/lunfs"); else lunfs_cmd+=("$(command -v lunfs)"); fi
 }
 # start_lunfs SOURCE MOUNTPOINT [OPTION...]: as a user does; returns when the command does.
 start_lunfs () {
@@ -368,7 +376,8 @@ start_lunfs () {
   cleanup_fn kill_lunfs "$mnt"
   local name=(-o "initiator_name=$initiator")
   [ "${initiator_option:-}" != none ] || name=()
-  lunfs_run -o "log=$scratch/lunfs$n.log" -o "pidfile=$scratch/lunfs$n.pid" "${name[@]}" \
+  set_lunfs_cmd
+  "${lunfs_cmd[@]}" -o "log=$scratch/lunfs$n.log" -o "pidfile=$scratch/lunfs$n.pid" "${name[@]}" \
     "$@" "$source" "$mnt" <"${lunfs_stdin:-/dev/null}" 2>"$scratch/lunfs$n.err" || {
     local status=$?
     cat "$scratch/lunfs$n.err" >&2
@@ -386,7 +395,8 @@ start_lunfs_foreground () {
   lunfs_logs[$mnt]=$scratch/lunfs$n.log
   lunfs_pids[$mnt]=$scratch/lunfs$n.pid
   cleanup_fn kill_lunfs "$mnt"
-  lunfs_run -f -o "log=$scratch/lunfs$n.log" -o "pidfile=$scratch/lunfs$n.pid" -o "initiator_name=$initiator" \
+  set_lunfs_cmd
+  "${lunfs_cmd[@]}" -f -o "log=$scratch/lunfs$n.log" -o "pidfile=$scratch/lunfs$n.pid" -o "initiator_name=$initiator" \
     "$@" "$source" "$mnt" </dev/null >"$scratch/lunfs$n.err" 2>&1 &
   lunfs_pid=$!
   wait_for "mounted '$mnt' && [ -s '$scratch/lunfs$n.pid' ] || ! alive $lunfs_pid" 15
@@ -397,7 +407,7 @@ supervisor () { cat "${lunfs_pids[$1]}"; }
 worker () { # of a mount: the pid of the worker process
   local sup
   sup=$(supervisor "$1")
-  read -r worker_pid _ <"/proc/$sup/task/$sup/children" && echo "$worker_pid"
+  tr -d ' ' <"/proc/$sup/task/$sup/children" # it has one child
 }
 # stop_lunfs MOUNTPOINT [SECONDS]: unmount and wait for the supervisor to be gone; then it must have said
 # nothing of an error, and, when it is our own child (start_lunfs_foreground), have ended with status 0.

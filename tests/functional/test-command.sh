@@ -9,7 +9,7 @@ lunfs -h >"$scratch/help"
 lunfs --help >"$scratch/help2"
 cmp "$scratch/help" "$scratch/help2"
 for word in credentials replacement_timeout header_digest allow_other; do
-  grep -q "$word" "$scratch/help" || fail "--help does not name $word"
+  grep -q "${word//_/[-_]}" "$scratch/help" || fail "--help does not name $word"
 done
 
 usage='usage|option|argument|source|mount ?point|--help'

@@ -18,7 +18,7 @@ for count in 1 4 32; do
   for ((i = 1; i <= count; i++)); do
     (
       trap - EXIT ERR
-      yes "LUN $i of $count" 2>/dev/null | head -c 8M >"$scratch/r$i"
+      head -c 8M < <(yes "LUN $i of $count" 2>/dev/null) >"$scratch/r$i"
       dd if="$scratch/r$i" of="$mnt/lun$i" bs=64k conv=notrunc,fsync status=none
       cmp -n 8388608 "$scratch/r$i" "$mnt/lun$i" && cmp "$scratch/r$i" "$scratch/d$count-$i"
     ) &

@@ -8,8 +8,12 @@ requires fio
 start_ramtgt
 mnt=$scratch/mnt
 start_lunfs "iscsi://$portal" "$mnt"
-wait_for "ls '$mnt'/iqn*/lun*" 15
-file=$(echo "$mnt"/iqn*/lun*)
+wait_for "ls '$mnt'/iqn*/lun0" 15
+iqn=$(status_get "$mnt" '.targets[0].name')
+stop_lunfs "$mnt"
+start_lunfs "iscsi://$portal/$iqn" "$mnt" # fio takes a ':' for a separator of file names
+lun_up "$mnt" 0
+file=$mnt/lun0
 fio --name=v --filename="$file" --allow_file_create=0 --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite \
   --bsrange=512-256k --blockalign=512 --size=16m --io_size=48m --verify=crc32c --verify_fatal=1 --do_verify=1
 stop_lunfs "$mnt"

@@ -39,6 +39,7 @@ fio --name=load --filename="$mnt/lun1" --allow_file_create=0 --direct=1 --ioengi
   --bs=16k --size=64m --time_based --runtime=60 >"$scratch/fio.out" 2>&1 &
 fio=$!
 disown
+cleanup_fn kill_quietly $fio
 wait_for "[ \"\$(lun_get '$mnt' 1 .counters.writes)\" -gt 100 ]" 20
 pid=$(supervisor "$mnt")
 kill -TERM "$pid"

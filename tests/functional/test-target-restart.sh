@@ -8,12 +8,13 @@ test_limit 200
 requires fio
 one_lun 64M 512 "" -o replacement_timeout=60
 fio --name=load --filename="$file" --allow_file_create=0 --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
-  --bsrange=512-64k --blockalign=512 --size=64m --rate_iops=300 --number_ios=2400 --verify=crc32c --verify_backlog=64 \
-  --verify_fatal=1 --do_verify=1 >"$scratch/fio.out" 2>&1 &
+  --bsrange=512-64k --blockalign=512 --size=64m --loops=3 --thinktime=10ms --thinktime_blocks=16 --verify=crc32c \
+  --verify_backlog=64 --verify_fatal=1 --do_verify=1 >"$scratch/fio.out" 2>&1 &
 fio=$!
 disown
+cleanup_fn kill_quietly $fio
 for n in 1 2; do
-  wait_for "[ \"\$(lun_get '$mnt' 1 .counters.writes)\" -gt $((n * 200)) ]" 30
+  wait_for "[ \"\$(lun_get '$mnt' 1 .counters.writes)\" -gt $((n * 2000)) ]" 30
   kill_target
   wait_for "[ \"\$(lun_get '$mnt' 1 .state)\" != up ]" 10
   sleep 1 # an outage that lasts
