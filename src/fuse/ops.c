@@ -102,6 +102,17 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struc
 }
 
 static void
+op_readlink (fuse_req_t req, fuse_ino_t ino)
+{
+  g_autofree char *to = lunfs_tree_readlink (ops_of (req)->conf.tree, ino);
+
+  if (to)
+    fuse_reply_readlink (req, to);
+  else
+    fuse_reply_err (req, EINVAL);
+}
+
+static void
 op_readdir (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
   g_autofree char *buf = g_malloc (size);
@@ -562,6 +573,7 @@ static const struct fuse_lowlevel_ops fuse_ops = {
   .forget = op_forget,
   .getattr = op_getattr,
   .setattr = op_setattr,
+  .readlink = op_readlink,
   .readdir = op_readdir,
   .statfs = op_statfs,
   .open = op_open,

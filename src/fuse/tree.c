@@ -11,6 +11,7 @@
 
 #define INO_TARGET 0x1000u
 #define INO_LUN 0x100000u
+#define INO_LINK 0x200000u
 #define DIRECTORY_MODE (S_IFDIR | 0555)
 
 typedef struct {
@@ -144,6 +145,30 @@ target_visible_locked (const LunfsTree *tree, unsigned target)
   return false;
 }
 
+/* The name of LUN @index in by-id, as /dev/disk/by-id's schemes have it: naa., eui., t10. or serial.; false: it has none. */
+static bool
+id_name (LunfsTree *tree, unsigned index, char *name, size_t size)
+{
+  LunfsLun *lun = atomic_load (&tree->luns[index]);
+  LunfsLunInfo info;
+
+  if (!tree->leaves[index].visible || !lunfs_lun_info (lun, &info) || !info.identity.text[0])
+    return false;
+  g_strlcpy (name, info.identity.text, size);
+  return true;
+}
+
+static uint64_t
+find_id_locked (LunfsTree *tree, const char *wanted)
+{
+  char name[LUNFS_IDENTITY_MAX];
+
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+    if (id_name (tree, i, name, sizeof name) && strcmp (name, wanted) == 0)
+      return INO_LINK + i;
+  return 0;
+}
+
 static uint64_t
 lookup_locked (LunfsTree *tree, uint64_t parent, const char *name)
 {
@@ -154,6 +179,10 @@ lookup_locked (LunfsTree *tree, uint64_t parent, const char *name)
     return strcmp (name, "status.json") == 0 ? LUNFS_INO_STATUS : 0;
   if (parent == LUNFS_INO_ROOT && strcmp (name, ".lunfs") == 0)
     return LUNFS_INO_CONTROL;
+  if (parent == LUNFS_INO_ROOT && strcmp (name, "by-id") == 0)
+    return LUNFS_INO_BY_ID;
+  if (parent == LUNFS_INO_BY_ID)
+    return find_id_locked (tree, name);
   if (target >= 0)
     return find_lun_locked (tree, target, name);
   if (parent == LUNFS_INO_ROOT && g_ptr_array_find_with_equal_func (tree->targets, name, g_str_equal, &i)
@@ -205,6 +234,9 @@ lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st)
     if (!lun && !tree->conf.root_is_file)
       return false;
     stat_lun (tree, lun, st);
+  } else if (ino >= INO_LINK && ino < INO_LINK + LUNFS_ARENA_LUNS) {
+    st->st_mode = S_IFLNK | 0777;
+    st->st_nlink = 1;
   } else if (ino == LUNFS_INO_STATUS) {
     st->st_mode = S_IFREG | 0444;
     st->st_nlink = 1;
@@ -228,6 +260,16 @@ child_locked (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size
   if (ino == LUNFS_INO_CONTROL) {
     g_strlcpy (name, "status.json", size);
     return n == 0 ? LUNFS_INO_STATUS : 0;
+  }
+  if (ino == LUNFS_INO_ROOT && n-- == 0) {
+    g_strlcpy (name, "by-id", size);
+    return LUNFS_INO_BY_ID;
+  }
+  if (ino == LUNFS_INO_BY_ID) {
+    for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+      if (id_name (tree, i, name, size) && n-- == 0)
+        return INO_LINK + i;
+    return 0;
   }
   if (target >= 0) {
     for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
@@ -276,4 +318,15 @@ lunfs_tree_path (LunfsTree *tree, unsigned index)
                             tree->leaves[index].number);
   g_mutex_unlock (&tree->lock);
   return path;
+}
+
+char *
+lunfs_tree_readlink (LunfsTree *tree, uint64_t ino)
+{
+  g_autofree char *path = NULL;
+
+  if (ino < INO_LINK || ino >= INO_LINK + LUNFS_ARENA_LUNS)
+    return NULL;
+  path = lunfs_tree_path (tree, (unsigned) (ino - INO_LINK));
+  return g_strconcat ("../", path, NULL);
 }

@@ -2,8 +2,8 @@
 /* Names and node ids.  Node ids are fixed: a LUN's is its index in the arena, so that a new worker gives the same ones and
  * needs no look-up counts.
  *
- *   1 root        2 .lunfs        3 .lunfs/status.json
- *   0x1000 + t    directory of target t       0x100000 + i   LUN i
+ *   1 root        2 .lunfs        3 .lunfs/status.json        4 by-id
+ *   0x1000 + t    directory of target t       0x100000 + i   LUN i       0x200000 + i   by-id link to LUN i
  * With a plain file as mount point node 1 is LUN 0 of the arena and there is nothing else.
  *
  * Additions come from the control thread, look-ups from any; one short lock, but none for lunfs_tree_lun. */
@@ -19,6 +19,7 @@ typedef struct LunfsTree LunfsTree;
 #define LUNFS_INO_ROOT 1u
 #define LUNFS_INO_CONTROL 2u
 #define LUNFS_INO_STATUS 3u
+#define LUNFS_INO_BY_ID 4u
 
 typedef struct {
   bool root_is_file;
@@ -43,6 +44,8 @@ uint64_t lunfs_tree_lookup (LunfsTree *tree, uint64_t parent, const char *name);
 bool lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st);
 /* Entry number @n (from 0, "." and ".." included) of directory @ino: name into @name, its stat; false after the last one. */
 bool lunfs_tree_entry (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size, struct stat *st);
+/* Where the by-id link @ino points, relative to its directory; NULL if it is none.  Free with g_free. */
+char *lunfs_tree_readlink (LunfsTree *tree, uint64_t ino);
 /* Path of LUN @index below the mount point, "" if the mount point is the LUN; free with g_free. */
 char *lunfs_tree_path (LunfsTree *tree, unsigned index);
 
