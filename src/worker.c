@@ -41,8 +41,10 @@ typedef struct {
   LunfsSession *session;
   LunfsCache *cache;
   LunfsLun *lun;
-  bool settled, up_once; /* control thread */
-  bool stopped;          /* control thread */
+  /* control thread */
+  bool settled, stopped;
+  bool found;  /* by REPORT LUNS, not named by the user */
+  bool hidden; /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   int64_t stop_limit_ms; /* set before the drain */
   int drain_result;      /* lane, read after stopped */
 } Row;
@@ -97,6 +99,7 @@ exit_of_outcome (LunfsLoginOutcome outcome)
   case LUNFS_LOGIN_AUTH:
     return LUNFS_EXIT_AUTH;
   case LUNFS_LOGIN_NOT_FOUND:
+  case LUNFS_LOGIN_NOT_DISK:
     return LUNFS_EXIT_SESSION;
   case LUNFS_LOGIN_REFUSED:
     return LUNFS_EXIT_FATAL_LOGIN;
@@ -166,10 +169,37 @@ row_is_up (Row *row)
 {
   Worker *w = row->worker;
 
-  row->up_once = true;
   lunfs_tree_show (w->tree, row->index);
   lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index)); /* it may have grown */
   lunfs_ops_release_opens (w->ops, false);
+}
+
+static void /* lane */
+stop_hidden (void *user)
+{
+  lunfs_session_stop (((Row *) user)->session, 0);
+}
+
+static void
+hide (Row *row)
+{
+  Worker *w = row->worker;
+
+  if (row->hidden)
+    return;
+  row->hidden = true;
+  lunfs_info ("%s lun %u is not a disk: left out", row->record->target_name, row->record->lun);
+  lunfs_lane_call (row->lane, stop_hidden, row);
+  if (row->settled)
+    return;
+  row->settled = true;
+  if (--w->unsettled == 0 && !w->settled) {
+    if (!w->any_up && !w->first_text) {
+      w->first_error = LUNFS_EXIT_NO_OBJECTS;
+      w->first_text = g_strdup_printf ("%s: none of its LUNs is a disk", row->record->target_name);
+    }
+    send_settled (w);
+  }
 }
 
 static gboolean
@@ -182,11 +212,15 @@ row_news_cb (gpointer data)
 
   if (news->stopped) {
     row->stopped = true;
-    if (--w->running_rows == 0)
+    if (w->stopping && --w->running_rows == 0)
       all_rows_stopped (w);
+  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found) {
+    hide (row);
   } else {
     if (news->outcome == LUNFS_LOGIN_OK)
       row_is_up (row);
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->settled)
+      lunfs_warning ("%s: %s", object, news->text);
     settle (w, &row->settled, news->outcome, object, news->text);
   }
   g_free (news->text);
@@ -361,7 +395,7 @@ find_row (Worker *w, unsigned index)
 
 /* The LUN becomes part of the mount: its file appears when it has been up. */
 static void
-add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun)
+add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun, bool found)
 {
   int index = lunfs_arena_lun (w->arena, host, port, target_name, lun);
   Row *row;
@@ -374,6 +408,7 @@ add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, ui
     return;
   row = g_new0 (Row, 1);
   row->worker = w;
+  row->found = found;
   row->index = (unsigned) index;
   row->record = &w->arena->luns[index];
   row->lane = w->lanes[w->next_lane++ % w->nlanes];
@@ -456,7 +491,7 @@ asking_found (void *user, const LunfsFound *found)
   g_clear_pointer (&a->error, g_free);
   a->found = true;
   for (unsigned i = 0; i < found->nluns; i++)
-    add_lun (w, a->host, a->port, a->target_name, found->luns[i]);
+    add_lun (w, a->host, a->port, a->target_name, found->luns[i], true);
   for (unsigned i = 0; i < found->targets->len; i++) {
     LunfsFoundTarget *target = found->targets->pdata[i];
 
@@ -493,10 +528,10 @@ find_luns (Worker *w)
     LunfsArenaLun *record = &w->arena->luns[i];
 
     if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE))
-      add_lun (w, record->host, record->port, record->target_name, record->lun);
+      add_lun (w, record->host, record->port, record->target_name, record->lun, source->lun == LUNFS_LUN_ALL);
   }
   if (source->lun != LUNFS_LUN_ALL)
-    add_lun (w, source->host, source->port, source->target_name, (uint16_t) source->lun);
+    add_lun (w, source->host, source->port, source->target_name, (uint16_t) source->lun, false);
   else
     start_asking (w, source->host, source->port, source->target_name);
 }
@@ -516,7 +551,6 @@ status_text (void *user)
     .resent = w->arena->header->resent,
     .started_us = w->arena->header->started_us,
     .luns = luns,
-    .nluns = w->rows->len,
     .targets = targets,
   };
   char *text;
@@ -524,9 +558,11 @@ status_text (void *user)
   for (unsigned i = 0; i < w->rows->len; i++) {
     Row *row = w->rows->pdata[i];
 
-    luns[i] = (LunfsStatusLun){ row->record->target_name, row->record->host, row->record->port, row->record->lun,
+    if (row->hidden)
+      continue;
+    luns[status.nluns] = (LunfsStatusLun){ row->record->target_name, row->record->host, row->record->port, row->record->lun,
                                 row->session,             row->lun,          &row->stats,       NULL };
-    luns[i].file = lunfs_tree_path (w->tree, row->index);
+    luns[status.nluns++].file = lunfs_tree_path (w->tree, row->index);
   }
   for (unsigned i = 0; i < w->askings->len; i++) {
     Asking *a = w->askings->pdata[i];
@@ -535,7 +571,7 @@ status_text (void *user)
       targets[status.ntargets++] = (LunfsStatusTarget){ a->target_name, a->host, a->error, a->port };
   }
   text = lunfs_status_text (&status);
-  for (unsigned i = 0; i < w->rows->len; i++)
+  for (unsigned i = 0; i < status.nluns; i++)
     g_free (luns[i].file);
   return text;
 }
@@ -627,7 +663,8 @@ stop (Worker *w, uint32_t limit_ms)
   lunfs_info ("stopping");
   lunfs_lane_call (w->lanes[0], stop_channel, w->channel);
   lunfs_ops_release_opens (w->ops, true);
-  w->running_rows = w->rows->len;
+  for (unsigned i = 0; i < w->rows->len; i++)
+    w->running_rows += !((Row *) w->rows->pdata[i])->stopped;
   if (w->running_rows == 0) {
     all_rows_stopped (w);
     return;
@@ -635,6 +672,8 @@ stop (Worker *w, uint32_t limit_ms)
   for (unsigned i = 0; i < w->rows->len; i++) {
     Row *row = w->rows->pdata[i];
 
+    if (row->stopped)
+      continue;
     row->stop_limit_ms = MIN ((int64_t) w->settings->logout_timeout * 1000, (int64_t) limit_ms / 2);
     lunfs_lane_call (row->lane, stop_row, row);
   }

@@ -32,7 +32,9 @@ static char *
 numeric (GInetSocketAddress *address)
 {
   g_autofree char *text = g_inet_address_to_string (g_inet_socket_address_get_address (address));
-  guint32 scope = g_inet_socket_address_get_scope_id (address);
+  guint32 scope = g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV6
+                    ? g_inet_socket_address_get_scope_id (address)
+                    : 0;
 
   return scope ? g_strdup_printf ("%s%%%u", text, scope) : g_steal_pointer (&text);
 }

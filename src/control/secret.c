@@ -269,11 +269,17 @@ lunfs_credentials_read_fd (int fd, LunfsCredentials *out, GError **error)
   return read_credentials (fd, what, out, error);
 }
 
+/* Taken out of the environment too, where /proc/PID/environ and every child would show it. */
 static char *
 from_env (const char *name)
 {
-  const char *value = g_getenv (name);
-  return value && *value ? g_strdup (value) : NULL;
+  char *value = (char *) g_getenv (name);
+  char *copy = value && *value ? g_strdup (value) : NULL;
+
+  if (value)
+    explicit_bzero (value, strlen (value));
+  g_unsetenv (name);
+  return copy;
 }
 
 void

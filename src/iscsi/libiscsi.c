@@ -182,10 +182,19 @@ login_text (LunfsLoginOutcome outcome, const char *text)
   }
 }
 
+/* libiscsi's words for "the other end closed" are about its reconnecting, which is off. */
+static char *
+clean_text (const char *text)
+{
+  if (!text || !*text || strstr (text, "reconnect"))
+    return g_strdup ("the target closed the connection");
+  return g_strchomp (g_strdup (text));
+}
+
 static void
 login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
 {
-  char *copy = g_strdup (text);
+  g_autofree char *copy = text ? clean_text (text) : NULL;
 
   if (outcome == LUNFS_LOGIN_OK) {
     self->state = UP;
@@ -195,7 +204,6 @@ login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
   }
   lunfs_debug (ISCSI, "login: outcome %d: %s", (int) outcome, copy ? copy : "ok");
   self->events->login (self->user, outcome, outcome == LUNFS_LOGIN_OK ? NULL : login_text (outcome, copy));
-  g_free (copy);
 }
 
 /* ---- after the library has run ---- */
@@ -275,8 +283,10 @@ update_watch (Iscsi *self)
 }
 
 static void
-died (Iscsi *self, const char *why)
+died (Iscsi *self, const char *text)
 {
+  g_autofree char *why = clean_text (text);
+
   self->state = DEAD;
   lunfs_lane_unwatch (self->lane, &self->watch);
   lunfs_lane_undefer (self->lane, &self->flush);
@@ -331,9 +341,19 @@ static void
 ready (LunfsWatch *watch, uint32_t events)
 {
   Iscsi *self = (Iscsi *) ((char *) watch - offsetof (Iscsi, watch));
+  int error = 0;
+  socklen_t len = sizeof error;
   int revents = (events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0)
                 | (events & EPOLLERR ? POLLERR : 0) | (events & EPOLLHUP ? POLLHUP : 0);
 
+  /* The socket is broken: its error says why better than libiscsi, which must not see the context again. */
+  if ((events & EPOLLERR) && getsockopt (watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error) {
+    if (self->state == CONNECTING)
+      login_ended (self, LUNFS_LOGIN_TRANSPORT, g_strerror (error));
+    else
+      died (self, g_strerror (error));
+    return;
+  }
   service (self, revents);
 }
 
@@ -463,7 +483,7 @@ static const LunfsTransportOps ops = {
   .close = close_transport,
 };
 
-static bool
+static void
 configure (Iscsi *self, const LunfsConnConf *conf)
 {
   struct iscsi_context *ctx = self->ctx;
@@ -485,7 +505,6 @@ configure (Iscsi *self, const LunfsConnConf *conf)
   if (conf->tcp_user_timeout_ms)
     iscsi_set_tcp_user_timeout (ctx, (int) conf->tcp_user_timeout_ms);
   iscsi_set_tcp_syncnt (ctx, 3);
-  return true;
 }
 
 LunfsTransport *

@@ -49,6 +49,7 @@ typedef enum {
   LUNFS_LOGIN_BUSY,      /* service unavailable, out of resources, too many connections: try again */
   LUNFS_LOGIN_AUTH,      /* authentication or authorization failed: try again, seldom */
   LUNFS_LOGIN_NOT_FOUND, /* no such target here */
+  LUNFS_LOGIN_NOT_DISK,  /* logged in, but the LUN is something else (the session's finding) */
   LUNFS_LOGIN_REFUSED,   /* any other refusal or protocol error */
 } LunfsLoginOutcome;
 

@@ -42,6 +42,7 @@ struct LunfsSession {
   unsigned untried; /* addresses of this attempt not tried yet */
   unsigned attempts;
   LunfsLoginOutcome last_outcome;
+  int probe_error; /* of the probe that ended the attempt */
   char *last_logged; /* failure text last put into the log */
   LunfsTimer retry;       /* DOWN: try again.  LOGIN: deadline.  stop: deadline */
   LunfsTimer replacement; /* not UP for too long */

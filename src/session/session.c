@@ -92,7 +92,7 @@ pause_ms (LunfsSession *s)
 
   if (s->last_outcome == LUNFS_LOGIN_AUTH)
     ms = AUTH_PAUSE_MS;
-  else if (s->last_outcome == LUNFS_LOGIN_NOT_FOUND || s->last_outcome == LUNFS_LOGIN_REFUSED)
+  else if (s->last_outcome == LUNFS_LOGIN_NOT_FOUND || s->last_outcome == LUNFS_LOGIN_NOT_DISK || s->last_outcome == LUNFS_LOGIN_REFUSED)
     ms = MAX (ms, GONE_PAUSE_MS);
   return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
 }
@@ -160,6 +160,8 @@ log_failure (LunfsSession *s, const char *text)
     return;
   g_free (s->last_logged);
   s->last_logged = g_strdup (text);
+  if (s->last_outcome == LUNFS_LOGIN_NOT_DISK) /* whoever asked for it by name hears so from the worker */
+    return;
   lunfs_warning ("%s: %s; trying again", lunfs_session_label (s), text);
 }
 
@@ -207,6 +209,19 @@ fence (LunfsSession *s, const char *why)
   s->events.failed (s->user, LUNFS_LOGIN_REFUSED, text);
 }
 
+static LunfsLoginOutcome
+outcome_of_attempt (LunfsSession *s)
+{
+  int probe_error = s->probe_error;
+
+  s->probe_error = 0;
+  if (s->state == LUNFS_SESSION_LOGIN)
+    return s->last_outcome; /* on_login's */
+  if (probe_error == -ENODEV)
+    return LUNFS_LOGIN_NOT_DISK;
+  return probe_error == -ENXIO ? LUNFS_LOGIN_NOT_FOUND : LUNFS_LOGIN_TRANSPORT;
+}
+
 static void
 teardown_run (LunfsDefer *defer)
 {
@@ -222,7 +237,7 @@ teardown_run (LunfsDefer *defer)
     return;
   }
   if (s->state == LUNFS_SESSION_LOGIN || s->state == LUNFS_SESSION_PROBE) {
-    attempt_failed (s, LUNFS_LOGIN_TRANSPORT, why);
+    attempt_failed (s, outcome_of_attempt (s), why);
     return;
   }
   if (was_up) {
@@ -428,7 +443,7 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
   const char *difference;
 
   if (error) {
-    s->last_outcome = error == -ENXIO || error == -ENODEV ? LUNFS_LOGIN_NOT_FOUND : LUNFS_LOGIN_TRANSPORT;
+    s->probe_error = error;
     lunfs_session_lost (s, error == -ECANCELED ? "the connection was lost" : text);
     return;
   }

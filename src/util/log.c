@@ -142,6 +142,18 @@ open_file (const char *path, GError **error)
   return true;
 }
 
+/* GLib's own messages: a critical means a bug, and must not vanish with a daemon's stderr. */
+static void
+glib_message (const char *domain, GLogLevelFlags flags, const char *message, gpointer user)
+{
+  if (flags & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+    lunfs_error ("%s CRITICAL: %s", domain ? domain : "GLib", message);
+  else if (flags & G_LOG_LEVEL_WARNING)
+    lunfs_warning ("%s: %s", domain ? domain : "GLib", message);
+  else
+    lunfs_info ("%s: %s", domain ? domain : "GLib", message);
+}
+
 bool
 lunfs_log_open (const char *target, LunfsLogLevel level, unsigned debug_mask, GError **error)
 {
@@ -155,6 +167,7 @@ lunfs_log_open (const char *target, LunfsLogLevel level, unsigned debug_mask, GE
     return false;
   if (sink == SINK_SYSLOG)
     openlog ("lunfs", LOG_PID, LOG_DAEMON);
+  g_log_set_default_handler (glib_message, NULL);
   log_level = (int) level;
   log_sink = (int) sink;
   lunfs_log_debug_mask = debug_mask;
