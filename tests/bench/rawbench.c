@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,6 +153,22 @@ completed_cb (struct iscsi_context *iscsi, int status, void *command_data, void 
     submit (slot);
 }
 
+/* What one pass queues leaves in full segments, which is worth much for small commands (4k at depth 32:
+ * reads 1.5x, writes 3x), nothing at depth 1, and costs large ones a third (1 MiB writes 0.7x). */
+static bool
+send_queued (Session *s)
+{
+  bool cork = set.depth > set.nsessions && set.block_size <= 65536;
+  int fd = iscsi_get_fd (s->iscsi), on = 1, off = 0, failure;
+
+  if (cork)
+    setsockopt (fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+  failure = iscsi_service (s->iscsi, POLLOUT);
+  if (cork)
+    setsockopt (fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+  return failure == 0;
+}
+
 static bool
 service_all (void)
 {
@@ -164,7 +183,7 @@ service_all (void)
   for (uint64_t i = 0; i < set.nsessions; i++) {
     if (fds[i].revents && iscsi_service (sessions[i].iscsi, fds[i].revents))
       return complain (&sessions[i], "service");
-    if (iscsi_which_events (sessions[i].iscsi) & POLLOUT && iscsi_service (sessions[i].iscsi, POLLOUT))
+    if (iscsi_which_events (sessions[i].iscsi) & POLLOUT && !send_queued (&sessions[i]))
       return complain (&sessions[i], "service");
   }
   return true;
