@@ -39,7 +39,7 @@ stop_lunfs "$mnt"
 say "one LUN: only that file"
 start_lunfs "iscsi://$portal/$first/2" "$mnt"
 lun_up "$mnt" 2
-expect_equal "$(ls "$mnt")" lun2 "files"
+expect_equal "$(cd "$mnt" && ls -d lun*)" lun2 "files"
 same_data "$mnt/lun2" "$scratch/b"
 stop_lunfs "$mnt"
 
@@ -55,8 +55,10 @@ expect_status 2
 expect_message '77'
 ! mounted "$mnt" || fail "still mounted"
 
-say "a portal without targets"
+say "a portal without targets for us"
 start_target empty
+add_target hidden
+tgt --mode target --op unbind --tid "$tid" --initiator-address ALL
 expect_fail start_lunfs "iscsi://$portal" "$mnt"
 expect_status 21
 ! mounted "$mnt" || fail "still mounted"

@@ -18,7 +18,7 @@ mkdir "$fs"
 cleanup_fn umount -l "$fs"
 mount "$loop" "$fs"
 mkdir "$fs/a" "$fs/b"
-cp -r "$top_srcdir/include" "$top_srcdir/tests" "$fs/a/"
+cp -r /usr/include/linux "$fs/a/tests"; cp -r "$top_srcdir/include" "$fs/a/"
 random_file big 24M >/dev/null
 cp "$scratch/big" "$fs/b/big"
 for ((i = 0; i < 200; i++)); do echo "file $i" >"$fs/b/f$i"; done
