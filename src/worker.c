@@ -108,19 +108,6 @@ exit_of_outcome (LunfsLoginOutcome outcome)
   }
 }
 
-static const char *
-remedy_of_outcome (LunfsLoginOutcome outcome)
-{
-  switch (outcome) {
-  case LUNFS_LOGIN_AUTH:
-    return " (check user and credentials, and that the target allows this initiator name)";
-  case LUNFS_LOGIN_NOT_FOUND:
-    return " (iscsi://HOST without a target mounts all that the portal offers)";
-  default:
-    return "";
-  }
-}
-
 static void
 send_settled (Worker *w)
 {
@@ -134,20 +121,18 @@ send_settled (Worker *w)
 
 /* One row or question has its first outcome. */
 static void
-settle (Worker *w, bool *flag, LunfsLoginOutcome outcome, const char *object, const char *text)
+settle (Worker *w, bool *flag, LunfsExit status, const char *object, const char *text)
 {
   if (*flag)
     return;
   *flag = true;
-  if (outcome == LUNFS_LOGIN_OK) {
+  if (status == LUNFS_EXIT_OK)
     w->any_up = true;
-  } else {
-    if (outcome == LUNFS_LOGIN_TRANSPORT || outcome == LUNFS_LOGIN_BUSY)
-      w->only_final_errors = false;
-    if (!w->first_text) {
-      w->first_error = exit_of_outcome (outcome);
-      w->first_text = g_strdup_printf ("%s: %s%s", object, text, remedy_of_outcome (outcome));
-    }
+  if (status == LUNFS_EXIT_TRANSPORT) /* may pass */
+    w->only_final_errors = false;
+  if (status != LUNFS_EXIT_OK && !w->first_text) {
+    w->first_error = status;
+    w->first_text = g_strdup_printf ("%s: %s", object, text);
   }
   if (--w->unsettled == 0 && !w->settled)
     send_settled (w);
@@ -221,7 +206,7 @@ row_news_cb (gpointer data)
       row_is_up (row);
     else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->settled)
       lunfs_warning ("%s: %s", object, news->text);
-    settle (w, &row->settled, news->outcome, object, news->text);
+    settle (w, &row->settled, exit_of_outcome (news->outcome), object, news->text);
   }
   g_free (news->text);
   g_free (news);
@@ -455,7 +440,7 @@ ask_again_cb (gpointer data)
 }
 
 static void
-asking_failed (Asking *a, LunfsLoginOutcome outcome, const char *text)
+asking_failed (Asking *a, LunfsExit status, const char *text)
 {
   g_autofree char *object = g_strdup_printf ("%s%s%s:%u", a->target_name ? a->target_name : "discovery",
                                              a->target_name ? " at " : " on ", a->host, a->port);
@@ -464,9 +449,9 @@ asking_failed (Asking *a, LunfsLoginOutcome outcome, const char *text)
     lunfs_warning ("%s: %s; trying again", object, text);
   g_free (a->error);
   a->error = g_strdup (text);
-  settle (a->worker, &a->settled, outcome, object, text);
+  settle (a->worker, &a->settled, status, object, text);
   a->pause_ms = CLAMP (a->pause_ms * 2, FIND_PAUSE_MIN_MS, FIND_PAUSE_MAX_MS);
-  if (outcome == LUNFS_LOGIN_AUTH) /* accounts get locked */
+  if (status == LUNFS_EXIT_AUTH) /* accounts get locked */
     a->pause_ms = MAX (a->pause_ms, 30000);
   g_timeout_add (a->pause_ms, ask_again_cb, a);
 }
@@ -480,12 +465,13 @@ asking_found (void *user, const LunfsFound *found)
   if (w->stopping)
     return;
   if (found->outcome != LUNFS_LOGIN_OK) {
-    asking_failed (a, found->outcome, found->text);
+    asking_failed (a, exit_of_outcome (found->outcome), found->text);
     return;
   }
   if (a->target_name ? found->nluns == 0 : found->targets->len == 0) {
-    asking_failed (a, LUNFS_LOGIN_NOT_FOUND, a->target_name ? "the target has no LUNs for this initiator"
-                                                            : "the portal offers no targets to this initiator");
+    asking_failed (a, LUNFS_EXIT_NO_OBJECTS,
+                   a->target_name ? "the target has no LUNs for this initiator (check its access list)"
+                                  : "the portal offers no targets to this initiator (check their access lists)");
     return;
   }
   g_clear_pointer (&a->error, g_free);

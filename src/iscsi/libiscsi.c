@@ -172,9 +172,10 @@ login_text (LunfsLoginOutcome outcome, const char *text)
            "name whose length divided by 4 leaves 2)";
   switch (outcome) {
   case LUNFS_LOGIN_AUTH:
-    return "login refused: authentication or authorization failed";
+    return "login refused: authentication failed (check user and credentials, and that the target allows this "
+           "initiator name)";
   case LUNFS_LOGIN_NOT_FOUND:
-    return "login refused: the portal has no such target";
+    return "login refused: the portal has no such target (iscsi://HOST mounts all that it offers)";
   case LUNFS_LOGIN_BUSY:
     return "login refused for now: the target is unavailable or out of resources";
   default:

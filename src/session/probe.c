@@ -173,7 +173,7 @@ took_inquiry (LunfsProbe *probe, size_t len)
   if (!lunfs_inquiry_parse (probe->buffer, len, &probe->info.inquiry)) {
     end (probe, -EIO, "the answer to INQUIRY is unusable");
   } else if (probe->info.inquiry.qualifier != 0) {
-    end (probe, -ENXIO, "the target has no such LUN");
+    end (probe, -ENXIO, "the target has no such LUN (iscsi://HOST/TARGET mounts all that it has)");
   } else if (probe->info.inquiry.device_type != 0x00 && probe->info.inquiry.device_type != 0x0e) {
     /* SPC-4 table 145: 00h direct access, 0Eh simplified direct access */
     g_snprintf (text, sizeof text, "not a disk (SCSI device type %02xh)", probe->info.inquiry.device_type);
@@ -269,7 +269,7 @@ refused (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
     not_ready (probe, verdict);
     return;
   case LUNFS_ACT_LUN_GONE:
-    end (probe, -ENXIO, "the target has no such LUN");
+    end (probe, -ENXIO, "the target has no such LUN (iscsi://HOST/TARGET mounts all that it has)");
     return;
   default:
     break;
