@@ -187,11 +187,14 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
     lunfs_session_recheck (s, sense);
 }
 
-/* The target lacks the command.  True if the request goes on in another form. */
+/* The target lacks the command.  True if the request goes on in another form.  The form that was sent counts: others in
+ * flight may have been refused already. */
 static bool
-feature_off (LunfsSession *s, LunfsRequest *req)
+feature_off (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd)
 {
-  if (req->op == LUNFS_OP_FLUSH && s->use10) {
+  uint64_t end = req->offset + req->length;
+
+  if (req->op == LUNFS_OP_FLUSH && cmd->cdb_len == 10) {
     /* Neither SYNCHRONIZE CACHE(16) nor (10): as in Linux' sd driver, a disk without the command has no cache. */
     if (!s->sync_unsupported)
       lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache",
@@ -200,9 +203,11 @@ feature_off (LunfsSession *s, LunfsRequest *req)
     finish_later (s, req, 0);
     return true;
   }
-  if (s->use10 || (req->op != LUNFS_OP_READ && req->op != LUNFS_OP_WRITE && req->op != LUNFS_OP_FLUSH))
+  if (cmd->cdb_len == 10 || end / s->info.capacity.block_size > UINT32_MAX
+      || (req->op != LUNFS_OP_READ && req->op != LUNFS_OP_WRITE && req->op != LUNFS_OP_FLUSH))
     return false;
-  lunfs_info ("%s: no 16-byte commands, using the 10-byte ones", lunfs_session_label (s));
+  if (!s->use10)
+    lunfs_info ("%s: no 16-byte commands, using the 10-byte ones", lunfs_session_label (s));
   s->use10 = true;
   requeue (s, req);
   return true;
@@ -218,7 +223,7 @@ went_read_only (LunfsSession *s)
 }
 
 static void
-act (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char *sense)
+act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict, const char *sense)
 {
   switch (verdict->action) {
   case LUNFS_ACT_DONE:
@@ -245,8 +250,8 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char
     lunfs_session_recheck (s, sense); /* waits until it is ready, there, or replacement_timeout has passed */
     break;
   case LUNFS_ACT_FEATURE_OFF:
-    if (!feature_off (s, req))
-      finish_later (s, req, -verdict->err);
+    if (!feature_off (s, req, cmd)) /* 24/00 is how many targets refuse a command or a bit: callers fall back on that */
+      finish_later (s, req, req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE ? -verdict->err : -EOPNOTSUPP);
     break;
   case LUNFS_ACT_READ_ONLY:
     finish_later (s, req, -verdict->err);
@@ -288,7 +293,7 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
     verdict = (LunfsVerdict){ .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 5 };
   }
-  act (s, req, &verdict, text);
+  act (s, req, cmd, &verdict, text);
 }
 
 static void
@@ -335,6 +340,8 @@ task_done (LunfsCommand *cmd)
     good (s, req, cmd);
   } else if (cmd->status == LUNFS_STATUS_NONE) { /* its fate is unknown: once more on the next session */
     LUNFS_COUNT (s->stats, replayed, 1);
+    if (s->transport) /* not from inside its close(): nothing more goes to this connection, the transport says why */
+      lunfs_lane_defer (s->lane, &s->teardown);
     if (req->flags & LUNFS_REQ_RECOVERY)
       finish_later (s, req, -ECANCELED);
     else

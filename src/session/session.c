@@ -226,7 +226,7 @@ static void
 teardown_run (LunfsDefer *defer)
 {
   LunfsSession *s = (LunfsSession *) ((char *) defer - offsetof (LunfsSession, teardown));
-  g_autofree char *why = g_steal_pointer (&s->teardown_why);
+  g_autofree char *why = s->teardown_why ? g_steal_pointer (&s->teardown_why) : g_strdup ("connection closed");
   bool was_up = s->state == LUNFS_SESSION_UP || s->state == LUNFS_SESSION_RECOVER;
 
   if (s->state == LUNFS_SESSION_STOPPED || s->state == LUNFS_SESSION_DOWN)
@@ -259,7 +259,7 @@ void
 lunfs_session_lost (LunfsSession *s, const char *why)
 {
   if (!s->teardown_why)
-    s->teardown_why = g_strdup (why && *why ? why : "connection closed");
+    s->teardown_why = why && *why ? g_strdup (why) : NULL;
   lunfs_lane_defer (s->lane, &s->teardown);
 }
 
