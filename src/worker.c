@@ -9,12 +9,14 @@
 #include "control/discovery.h"
 #include "control/resolve.h"
 #include "control/status.h"
+#include "control/url.h"
 #include "fuse/channel.h"
 #include "fuse/ops.h"
 #include "iscsi/libiscsi.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 #include "session/session.h"
+#include "supervisor/init.h"
 #include "supervisor/protect.h"
 #include "supervisor/supervisor.h"
 
@@ -26,6 +28,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#define MAX_TARGETS 256
+#define MAX_QUESTIONS 16 /* connections that ask what there is, at once */
 #define FIND_PAUSE_MIN_MS 250
 #define FIND_PAUSE_MAX_MS 10000
 
@@ -46,7 +50,7 @@ typedef struct {
   bool found;  /* by REPORT LUNS, not named by the user */
   bool hidden; /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   int64_t stop_limit_ms; /* set before the drain */
-  int drain_result;      /* lane, read after stopped */
+  _Atomic int drain_result;
 } Row;
 
 /* A portal or target being asked what it has. */
@@ -73,6 +77,8 @@ struct Worker {
   LunfsChannel *channel;
   GMainLoop *loop;
   GPtrArray *rows, *askings;
+  unsigned questions; /* being asked now */
+  GQueue to_ask;
 
   /* first logins */
   unsigned unsettled;
@@ -260,6 +266,21 @@ row_down (void *user)
 }
 
 static void
+row_deferred (void *user, int err)
+{
+  lunfs_cache_lost (((Row *) user)->cache, err);
+}
+
+static void
+row_failing (void *user)
+{
+  Row *row = user;
+
+  if (row->worker->settings->mount_is_file)
+    lunfs_ops_release_opens (row->worker->ops, true);
+}
+
+static void
 row_failed (void *user, LunfsLoginOutcome outcome, const char *text)
 {
   tell (user, outcome, false, text);
@@ -273,6 +294,8 @@ row_stopped (void *user)
 
 static const LunfsSessionEvents session_events = {
   .up = row_up,
+  .deferred = row_deferred,
+  .failing = row_failing,
   .down = row_down,
   .failed = row_failed,
   .stopped = row_stopped,
@@ -386,7 +409,9 @@ add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, ui
   Row *row;
 
   if (index < 0) {
-    lunfs_error ("%s lun %u: more than %d LUNs in one mount", target_name, lun, LUNFS_ARENA_LUNS);
+    lunfs_error ("%s lun %u: no room for it: %d LUNs in one mount, host and target names of 255 and 223 characters are the "
+                 "limits",
+                 target_name, lun, LUNFS_ARENA_LUNS);
     return;
   }
   if (find_row (w, (unsigned) index))
@@ -462,8 +487,11 @@ asking_found (void *user, const LunfsFound *found)
   Asking *a = user;
   Worker *w = a->worker;
 
+  w->questions--;
   if (w->stopping)
     return;
+  if (w->to_ask.length)
+    ask (g_queue_pop_head (&w->to_ask));
   if (found->outcome != LUNFS_LOGIN_OK) {
     asking_failed (a, exit_of_outcome (found->outcome), found->text);
     return;
@@ -481,6 +509,14 @@ asking_found (void *user, const LunfsFound *found)
   for (unsigned i = 0; i < found->targets->len; i++) {
     LunfsFoundTarget *target = found->targets->pdata[i];
 
+    if (!lunfs_iscsi_name_valid (target->name)) {
+      lunfs_warning ("discovery on %s:%u: a target name that is none is left out", a->host, a->port);
+      continue;
+    }
+    if (w->askings->len > MAX_TARGETS) {
+      lunfs_warning ("discovery on %s:%u: more than %d targets; the rest is left out", a->host, a->port, MAX_TARGETS);
+      break;
+    }
     start_asking (w, target->host, target->port, target->name);
   }
   w->unsettled -= a->settled ? 0 : 1; /* what it found is counted now */
@@ -501,8 +537,14 @@ ask (Asking *a)
     .isid_random = w->arena->header->isid_random,
   };
 
-  if (!w->stopping)
-    lunfs_find (&conf, asking_found, a);
+  if (w->stopping)
+    return;
+  if (w->questions >= MAX_QUESTIONS) {
+    g_queue_push_tail (&w->to_ask, a);
+    return;
+  }
+  w->questions++;
+  lunfs_find (&conf, asking_found, a);
 }
 
 static void
@@ -580,11 +622,17 @@ describe_unflushed (Worker *w)
 
   for (unsigned i = 0; i < w->rows->len; i++) {
     Row *row = w->rows->pdata[i];
-    uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes);
+    uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes), unsynced = LUNFS_VALUE (&row->stats, unsynced_writes);
 
+    if (row->hidden || (unsynced == 0 && row->drain_result == 0))
+      continue;
+    g_string_append_printf (text, "%s%s lun %u: ", text->len ? "; " : "", row->record->target_name, row->record->lun);
     if (unstable)
-      g_string_append_printf (text, "%s%s lun %u: up to %" G_GUINT64_FORMAT " KiB written but not synchronised",
-                              text->len ? "; " : "", row->record->target_name, row->record->lun, unstable / 1024);
+      g_string_append_printf (text, "up to %" G_GUINT64_FORMAT " KiB written but not synchronised", unstable / 1024);
+    else if (unsynced)
+      g_string_append (text, "writes not known to be synchronised");
+    else
+      g_string_append_printf (text, "the last flush failed: %s", g_strerror (-row->drain_result));
   }
   return g_string_free (text, FALSE);
 }
@@ -793,15 +841,21 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   }
   w->loop = g_main_loop_new (NULL, FALSE);
   g_unix_fd_add (fds->control_fd, G_IO_IN | G_IO_HUP, control_cb, w);
+  /* Owned from here to the end: g_main_context_invoke would else run callbacks on the lane that calls it. */
+  if (!g_main_context_acquire (NULL))
+    g_assert_not_reached ();
   for (unsigned i = 0; i < w->nlanes; i++)
     lunfs_lane_start (w->lanes[i]);
   w->unsettled = 1; /* held until all first questions are out */
   find_luns (w);
+  if (!(w->arena->header->init_flags & FUSE_HAS_RESEND))
+    lunfs_notice ("this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
   lunfs_channel_start (w->channel, w->arena->header->worker_count > 1);
   lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
   if (--w->unsettled == 0)
     send_settled (w);
   g_main_loop_run (w->loop);
   tear_down (w);
+  g_main_context_release (NULL);
   return w->exit_status;
 }

@@ -49,7 +49,7 @@ typedef struct {
   int max_background;  /* 256: FUSE requests the kernel keeps in flight */
   int lanes;           /* 1: threads of the data path */
   bool read_only;      /* ro */
-  uint64_t buffer_size; /* bytes; upper bound of request buffers, default 256 MiB */
+  uint64_t buffer_size; /* bytes; upper bound of request buffers; 0 (default): enough for max_background requests */
   uint64_t unstable_size; /* bytes; written data kept until SYNCHRONIZE CACHE, default 64 MiB */
 
   /* presentation */

@@ -93,6 +93,13 @@ finish_later (LunfsCache *c, LunfsRequest *req, int result)
 /* ---- memory ---- */
 
 static void
+count_unstable (LunfsCache *c)
+{
+  LUNFS_GAUGE (c->stats, unstable_bytes, lunfs_cache_unstable_bytes (c));
+  LUNFS_GAUGE (c->stats, unsynced_writes, c->written - c->synced);
+}
+
+static void
 charge (LunfsCache *c)
 {
   uint64_t now = lunfs_unstable_bytes (c->unstable);
@@ -102,7 +109,7 @@ charge (LunfsCache *c)
   else if (now < c->charged_bytes)
     atomic_fetch_sub (&c->budget->used_bytes, c->charged_bytes - now);
   c->charged_bytes = now;
-  LUNFS_GAUGE (c->stats, unstable_bytes, lunfs_cache_unstable_bytes (c));
+  count_unstable (c);
 }
 
 static bool
@@ -111,14 +118,23 @@ over_limit (const LunfsCache *c, uint64_t limit_bytes)
   return c->charged_bytes > 0 && atomic_load (&c->budget->used_bytes) >= limit_bytes;
 }
 
-/* @all: a commit failed, so waiting for one is no use; the session fails or queues the writes by its own rules. */
 static void
-release_held (LunfsCache *c, bool all)
+release_held (LunfsCache *c)
 {
   GList *link;
 
-  while ((all || !over_limit (c, c->budget->limit_bytes)) && (link = g_queue_pop_head_link (&c->held)))
+  while (!over_limit (c, c->budget->limit_bytes) && (link = g_queue_pop_head_link (&c->held)))
     submit_write (c, link->data);
+}
+
+/* Memory is full of what the target does not make stable: no more of it. */
+static void
+fail_held (LunfsCache *c, int result)
+{
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&c->held)))
+    give_back (link->data, result);
 }
 
 static uint64_t
@@ -128,6 +144,15 @@ nentries (const LunfsCache *c)
 }
 
 /* ---- commit ---- */
+
+static int
+take_lost_error (LunfsCache *c)
+{
+  int err = c->lost_error;
+
+  c->lost_error = 0;
+  return err;
+}
 
 static void
 commit_done (LunfsRequest *req)
@@ -143,10 +168,8 @@ commit_done (LunfsRequest *req)
     c->synced = c->commit_written;
     lunfs_unstable_drop (c->unstable, c->commit_number);
     charge (c);
-    if (c->lost_error && covered.length) {
-      result = c->lost_error;
-      c->lost_error = 0;
-    }
+    if (covered.length)
+      result = take_lost_error (c);
   }
   if (c->waiting.length)
     start_commit (c);
@@ -154,7 +177,9 @@ commit_done (LunfsRequest *req)
     give_back (link->data, result);
   if (nentries (c) > 0 && !c->age.slot)
     lunfs_lane_arm (c->lane, &c->age, COMMIT_AGE_US);
-  release_held (c, result < 0);
+  if (req->result < 0)
+    fail_held (c, req->result);
+  release_held (c);
   if (c->held.length)
     start_commit (c);
 }
@@ -223,10 +248,12 @@ keep (LunfsCache *c, LunfsRequest *req)
     c->written--;
     return true;
   }
-  if (remember (c, req) == 0)
-    fua = true; /* no memory to keep it: stable before it is acknowledged */
-  else if (fua && c->dpofua)
+  if (remember (c, req) == 0) { /* no memory to keep it: stable before it is acknowledged */
+    fua = true;
+    req->flags |= LUNFS_REQ_UNKEPT;
+  } else if (fua && c->dpofua) {
     fua = false;
+  }
   charge (c);
   if (!c->age.slot)
     lunfs_lane_arm (c->lane, &c->age, COMMIT_AGE_US);
@@ -275,8 +302,8 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     }
     break;
   case LUNFS_OP_FLUSH:
-    if (!c->wce || (c->written == c->synced && !c->lost_error))
-      finish_later (c, req, 0);
+    if (!c->wce || c->written == c->synced)
+      finish_later (c, req, take_lost_error (c));
     else
       wait_for_commit (c, req);
     break;
@@ -317,7 +344,7 @@ recovery_ended (LunfsCache *c)
 {
   if (c->recovery_failed)
     return; /* the session is down again: lunfs_cache_up comes again */
-  if (!c->wce) {
+  if (!c->wce) { /* written through */
     c->synced = c->written;
     lunfs_unstable_drop (c->unstable, lunfs_unstable_last (c->unstable));
     charge (c);
@@ -370,6 +397,22 @@ rewrite_done (LunfsRequest *req)
   rewrite_some (c);
 }
 
+/* Writes done before this login that nobody keeps and no commit covers yet: the login may have undone them. */
+static void
+redo_unkept (LunfsCache *c, GQueue *queue)
+{
+  for (GList *l = queue->head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (!(req->flags & LUNFS_REQ_UNKEPT))
+      continue;
+    req->flags &= ~LUNFS_REQ_UNKEPT;
+    g_queue_unlink (queue, l);
+    submit_write (c, req); /* waits in the session until all is written again */
+  }
+}
+
 void
 lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
 {
@@ -378,6 +421,8 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   g_assert (c->rewriting == 0); /* the session gave all of an earlier recovery back before it logged in again */
   c->recovery_failed = false;
   c->cursor = lunfs_unstable_first (c->unstable);
+  redo_unkept (c, &c->waiting);
+  redo_unkept (c, &c->covered);
   rewrite_some (c);
 }
 
@@ -385,6 +430,14 @@ void
 lunfs_cache_assume_written (LunfsCache *c)
 {
   c->written++;
+  count_unstable (c);
+}
+
+void
+lunfs_cache_lost (LunfsCache *c, int err)
+{
+  if (nentries (c) == 0)
+    c->lost_error = -err;
 }
 
 uint64_t

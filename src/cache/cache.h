@@ -37,6 +37,9 @@ LunfsLayer *lunfs_cache_layer (LunfsCache *cache);
 void lunfs_cache_assume_written (LunfsCache *cache);
 /* The session has proven the LUN: write again what is unstable, then call recovered() (at once if nothing is). */
 void lunfs_cache_up (LunfsCache *cache, const LunfsLunInfo *info);
+/* The target lost data it had acknowledged.  What is kept is written again at the next lunfs_cache_up; if nothing is kept
+ * the next FLUSH reports @err (positive errno). */
+void lunfs_cache_lost (LunfsCache *cache, int err);
 /* Bytes acknowledged to users and not known to be on stable storage. */
 uint64_t lunfs_cache_unstable_bytes (const LunfsCache *cache);
 

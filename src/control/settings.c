@@ -90,7 +90,6 @@ lunfs_settings_new (void)
   s->queue_depth = 128;
   s->max_background = 256;
   s->lanes = 1;
-  s->buffer_size = 256 * (uint64_t) MIB;
   s->unstable_size = 64 * (uint64_t) MIB;
   s->uid = getuid ();
   s->gid = getgid ();

@@ -198,7 +198,12 @@ login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
   g_autofree char *copy = text ? clean_text (text) : NULL;
 
   if (outcome == LUNFS_LOGIN_OK) {
+    static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
     self->state = UP;
+    /* close() and kill -9 send a reset and nothing else: writes still in the socket must not reach the target after the
+     * next session has written something newer. */
+    setsockopt (iscsi_get_fd (self->ctx), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   } else {
     self->state = DEAD;
     lunfs_lane_unwatch (self->lane, &self->watch); /* a failed login's socket polls ready for ever */

@@ -2,8 +2,8 @@
 /* How a range of blocks is made to read as zeroes: which command, in what pieces.  Pure.
  *
  * Punching a hole must leave zeroes.  WRITE SAME with the UNMAP bit promises that (SBC-3 5.50); UNMAP is only a request,
- * which the target may ignore for parts that do not fill its granularity, so it serves only for whole granules of a LUN
- * with LBPRZ=1.  Zeroes written are the last resort and always right. */
+ * which the target may ignore, so it serves only for whole granules of a LUN with LBPRZ=1 and is checked by GET LBA STATUS
+ * afterwards.  Zeroes written are the last resort and always right. */
 #ifndef LUNFS_DISCARD_H
 #define LUNFS_DISCARD_H
 

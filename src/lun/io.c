@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Stages: EDGE_READ (only writes that do not fill their first or last block: fetch these) -> EDGE_WRITE (only zeroing:
- * write them back with their part zeroed) -> DATA (pieces, LUNFS_IO_PARTS at a time) -> done.
+ * write them back with their part zeroed) -> DATA (pieces, LUNFS_IO_PARTS at a time) -> VERIFY (only after UNMAP: is all of
+ * it deallocated, so that it reads as zeroes?  If not: DATA again by another method) -> done.
  *
  * An unaligned read or write needs no copy: the surroundings of the edge blocks stand in the bounce chunk as iovs before
  * and behind the request's own. */
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#define MAX_VERIFY_STEPS 64
 #define TAIL_BOUNCE (LUNFS_CHUNK_BYTES / 2)
 
 static uint8_t zeroes[1 << 20]; /* source of zeroes: never written to */
@@ -67,6 +69,25 @@ send_part (LunfsIo *io, LunfsIoPart *part, LunfsOp op, uint64_t offset, uint64_t
 }
 
 static void
+refuse_method (LunfsIo *io)
+{
+  io->context->zero_refused |= 1u << io->method;
+  io->again = true; /* with the next method, from the start: zeroing twice does no harm */
+}
+
+/* Answer to GET LBA STATUS at io->next. */
+static void
+verified (LunfsIo *io, const LunfsRequest *req)
+{
+  if (req->result == 0 && !req->extent_mapped && req->extent_length > 0 && ++io->verify_steps < MAX_VERIFY_STEPS)
+    io->next += req->extent_length;
+  else if (req->result == 0 || req->result == -EOPNOTSUPP)
+    refuse_method (io); /* a target may take UNMAP as no more than advice */
+  else
+    io->error = req->result;
+}
+
+static void
 part_done (LunfsRequest *req)
 {
   LunfsIoPart *part = req->owner;
@@ -77,9 +98,10 @@ part_done (LunfsRequest *req)
   if (req->op == LUNFS_OP_WRITE && req->chunks && req->nchunks == 0)
     io->req->nchunks = 0; /* taken over further down */
   req->chunks = NULL;
-  if (req->result == -EOPNOTSUPP && is_zeroing (io) && io->method != LUNFS_ZERO_WRITE) {
-    io->context->zero_refused |= 1u << io->method;
-    io->again = true; /* with the next method, from the start: zeroing twice does no harm */
+  if (io->stage == LUNFS_IO_VERIFY) {
+    verified (io, req);
+  } else if (req->result == -EOPNOTSUPP && is_zeroing (io) && io->method != LUNFS_ZERO_WRITE) {
+    refuse_method (io);
   } else if (req->result < 0 && io->error == 0) {
     io->error = req->result;
   }
@@ -185,7 +207,9 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
   const LunfsIoContext *c = io->context;
   uint64_t granularity = (uint64_t) c->info->limits.unmap_granularity_blocks * c->block_size;
   uint64_t max = MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
-  uint64_t stop = lunfs_piece_end (io->next, io->end, max, granularity);
+  uint64_t shift = granularity ? (uint64_t) c->info->limits.unmap_alignment_blocks * c->block_size % granularity : 0;
+  uint64_t stop = lunfs_piece_end (io->next + granularity - shift, io->end + granularity - shift, max, granularity)
+                  - (granularity - shift);
 
   part->req.nchunks = 0;
   lunfs_zero_request (io->method, &part->req);
@@ -216,6 +240,7 @@ start_data (LunfsIo *io)
   const LunfsIoContext *c = io->context;
 
   io->stage = LUNFS_IO_DATA;
+  io->again = false;
   if (is_zeroing (io)) { /* edges are done: the whole blocks inside */
     io->start = io->span.start + (io->span.head_skip ? c->block_size : 0);
     io->end = io->span.end - (io->span.tail_skip ? c->block_size : 0);
@@ -229,6 +254,16 @@ start_data (LunfsIo *io)
     io->end = io->span.end;
   }
   io->next = io->start;
+}
+
+static void
+send_verify (LunfsIo *io)
+{
+  LunfsIoPart *part = &io->part[0];
+
+  part->req.niov = part->req.nchunks = 0;
+  part->req.flags = 0;
+  send_part (io, part, LUNFS_OP_EXTENT, io->next, 0);
 }
 
 static void
@@ -263,9 +298,22 @@ advance (LunfsIo *io)
     start_data (io);
     break;
   case LUNFS_IO_DATA:
-    if (io->again) {
-      io->again = false;
+    if (io->again)
       start_data (io);
+    else if (is_zeroing (io) && io->method == LUNFS_ZERO_UNMAP && io->next >= io->end && io->end > io->start) {
+      io->stage = LUNFS_IO_VERIFY;
+      io->next = io->start;
+      io->verify_steps = 0;
+      send_verify (io);
+      return;
+    }
+    break;
+  case LUNFS_IO_VERIFY:
+    if (io->again) {
+      start_data (io);
+    } else if (io->next < io->end) {
+      send_verify (io);
+      return;
     }
     break;
   }

@@ -44,8 +44,9 @@ struct LunfsIo {
 
   LunfsSpan span;
   uint64_t start, next, end; /* bytes: the run of whole blocks the pieces cover; next: not yet submitted */
-  enum { LUNFS_IO_EDGE_READ, LUNFS_IO_EDGE_WRITE, LUNFS_IO_DATA } stage;
+  enum { LUNFS_IO_EDGE_READ, LUNFS_IO_EDGE_WRITE, LUNFS_IO_DATA, LUNFS_IO_VERIFY } stage;
   LunfsZeroMethod method;
+  unsigned verify_steps;
   unsigned busy;
   int error;
   bool have_bounce, again;

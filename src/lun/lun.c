@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define MAX_PHYSICAL_BYTES (1u << 20)
+#define MAX_GRANULARITY_BYTES (1u << 30)
 #define MAX_BLOCK_BYTES (LUNFS_CHUNK_BYTES / 2) /* two of them fit the bounce chunk */
 
 struct LunfsLun {
@@ -22,7 +24,7 @@ struct LunfsLun {
   GQueue free_ios;
   unsigned active;
 
-  bool draining;
+  bool draining, drain_sent;
   LunfsRequest drain_flush;
   void (*drained) (void *user, int result);
   void *drained_user;
@@ -35,13 +37,22 @@ struct LunfsLun {
 
 /* ---- geometry ---- */
 
+/* Up to 2^15 blocks in theory: nobody wants a st_blksize of that. */
+static uint32_t
+physical_bytes (const LunfsLunInfo *info)
+{
+  uint32_t bytes = info->capacity.physical_block_size;
+
+  return bytes > MAX_PHYSICAL_BYTES ? info->capacity.block_size : bytes;
+}
+
 static uint32_t
 granularity_bytes (const LunfsLunInfo *info)
 {
   uint64_t bytes = (uint64_t) info->limits.unmap_granularity_blocks * info->capacity.block_size;
 
-  if (bytes == 0 || bytes > (1u << 30) || (bytes & (bytes - 1)))
-    bytes = info->capacity.physical_block_size;
+  if (bytes == 0 || bytes > MAX_GRANULARITY_BYTES || (bytes & (bytes - 1)))
+    bytes = physical_bytes (info);
   return (uint32_t) MAX (bytes, info->capacity.block_size);
 }
 
@@ -51,7 +62,7 @@ publish (LunfsLun *lun)
   LunfsGeometry g = {
     .size_bytes = lun->info.capacity.nblocks * lun->info.capacity.block_size,
     .block_size = lun->info.capacity.block_size,
-    .physical_block_size = lun->info.capacity.physical_block_size,
+    .physical_block_size = physical_bytes (&lun->info),
     .granularity_bytes = granularity_bytes (&lun->info),
     .read_only = lun->force_read_only || lun->info.modes.write_protected,
     .write_cache = lun->info.modes.wce,
@@ -129,6 +140,9 @@ lunfs_lun_lane (LunfsLun *lun)
 static void
 flush_for_drain (LunfsLun *lun)
 {
+  if (lun->drain_sent)
+    return;
+  lun->drain_sent = true;
   lun->drain_flush.op = LUNFS_OP_FLUSH;
   lun->drain_flush.submit_us = lunfs_lane_now_us (lun->lane);
   lun->context.lower->ops->submit (lun->context.lower, &lun->drain_flush);
@@ -176,7 +190,7 @@ answer (LunfsLun *lun, LunfsRequest *req, int result)
   lun->active--;
   count (lun, req);
   req->done (req);
-  if (lun->draining && lun->active == 0 && lun->drained)
+  if (lun->draining && lun->active == 0)
     flush_for_drain (lun);
 }
 

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define DELAY_CAP_US 2000000
+#define BUSY_LIMIT_S 30 /* a busy target is retried that long even if an outage may not last at all */
+#define MAX_LOSSES 3  /* sessions a request may see die before its age counts */
 #define DEPTH_STEP 64 /* good answers before the depth grows by one again */
 
 static const uint8_t zeroes[65536];
@@ -45,27 +47,33 @@ finish_run (LunfsDefer *defer)
   }
 }
 
+/* Those requests of @queue that are for recovery, or those that are not, end with @err. */
 static void
-fail_queue (LunfsSession *s, GQueue *queue, int err)
+fail_queue (LunfsSession *s, GQueue *queue, bool recovery, int err)
 {
-  GList *link;
+  for (GList *l = queue->head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
 
-  while ((link = g_queue_pop_head_link (queue)))
-    finish_later (s, link->data, err);
+    next = l->next;
+    if (recovery != ((req->flags & LUNFS_REQ_RECOVERY) != 0))
+      continue;
+    g_queue_unlink (queue, l);
+    finish_later (s, req, err);
+  }
 }
 
 void
-lunfs_session_fail_recovery (LunfsSession *s, int err)
+lunfs_session_cancel_recovery (LunfsSession *s)
 {
-  fail_queue (s, &s->recovery, err);
+  fail_queue (s, &s->recovery, true, -ECANCELED);
+  fail_queue (s, &s->delayed, true, -ECANCELED);
 }
 
 void
-lunfs_session_fail_all (LunfsSession *s, int err)
+lunfs_session_fail_waiting (LunfsSession *s, int err)
 {
-  fail_queue (s, &s->recovery, err);
-  fail_queue (s, &s->waiting, err);
-  fail_queue (s, &s->delayed, err);
+  fail_queue (s, &s->waiting, false, err);
+  fail_queue (s, &s->delayed, false, err);
   count_queued (s);
 }
 
@@ -123,15 +131,24 @@ delay_fired (LunfsTimer *timer)
   lunfs_session_dispatch (s);
 }
 
+/* Every request read from FUSE is answered some time: how long it may take with a path that is there. */
+static bool
+too_old (LunfsSession *s, const LunfsRequest *req)
+{
+  int64_t limit_s = s->settings->replacement_timeout;
+
+  return limit_s >= 0
+         && lunfs_lane_now_us (s->lane) - req->submit_us >= MAX (limit_s, BUSY_LIMIT_S) * G_USEC_PER_SEC;
+}
+
 /* Later, with exponential pause and jitter, but not beyond the time an outage may last. */
 static void
 retry_later (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
 {
   int64_t now = lunfs_lane_now_us (s->lane);
-  int64_t limit_us = (int64_t) s->settings->replacement_timeout * G_USEC_PER_SEC;
   int64_t pause_us = (int64_t) MAX (verdict->delay_ms, 1) * 1000 << MIN (req->tries, 12);
 
-  if ((verdict->max_tries && req->tries >= verdict->max_tries) || (limit_us >= 0 && now - req->submit_us >= limit_us)) {
+  if ((verdict->max_tries && req->tries >= verdict->max_tries) || too_old (s, req)) {
     finish_later (s, req, -verdict->err);
     return;
   }
@@ -183,34 +200,56 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
   }
   req->tries--; /* it was not executed */
   requeue (s, req);
-  if (verdict->ua & (LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
+  if (verdict->ua & LUNFS_UA_DEFERRED)
+    s->events.deferred (s->user, EIO);
+  if (verdict->ua & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
     lunfs_session_recheck (s, sense);
 }
 
-/* The target lacks the command.  True if the request goes on in another form.  The form that was sent counts: others in
- * flight may have been refused already. */
-static bool
-feature_off (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd)
+/* No SYNCHRONIZE CACHE in one form: the other one; in neither: as in Linux' sd driver, a disk without it has no cache. */
+static void
+flush_refused (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd)
+{
+  if (cmd->cdb_len == 16) {
+    s->sync10 = true;
+    requeue (s, req);
+    return;
+  }
+  if (!s->sync_unsupported)
+    lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache", lunfs_session_label (s));
+  s->sync_unsupported = true;
+  finish_later (s, req, 0);
+}
+
+/* The target lacks the command.  The form that was sent counts: others in flight may have been refused already. */
+static void
+feature_off (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict)
 {
   uint64_t end = req->offset + req->length;
 
-  if (req->op == LUNFS_OP_FLUSH && cmd->cdb_len == 10) {
-    /* Neither SYNCHRONIZE CACHE(16) nor (10): as in Linux' sd driver, a disk without the command has no cache. */
-    if (!s->sync_unsupported)
-      lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache",
-                    lunfs_session_label (s));
-    s->sync_unsupported = true;
-    finish_later (s, req, 0);
-    return true;
+  if (req->op == LUNFS_OP_FLUSH) {
+    flush_refused (s, req, cmd);
+    return;
   }
-  if (cmd->cdb_len == 10 || end / s->info.capacity.block_size > UINT32_MAX
-      || (req->op != LUNFS_OP_READ && req->op != LUNFS_OP_WRITE && req->op != LUNFS_OP_FLUSH))
-    return false;
+  if (req->op != LUNFS_OP_READ && req->op != LUNFS_OP_WRITE) {
+    /* 24/00 is how many targets refuse a command or a bit: callers fall back on this errno. */
+    finish_later (s, req, -EOPNOTSUPP);
+    return;
+  }
+  if (cmd->cdb_len == 10 || end / s->info.capacity.block_size > UINT32_MAX) {
+    finish_later (s, req, -verdict->err);
+    return;
+  }
   if (!s->use10)
     lunfs_info ("%s: no 16-byte commands, using the 10-byte ones", lunfs_session_label (s));
   s->use10 = true;
   requeue (s, req);
-  return true;
+}
+
+void
+lunfs_session_forget_features (LunfsSession *s)
+{
+  s->use10 = s->sync10 = s->sync_unsupported = false;
 }
 
 static void
@@ -220,6 +259,21 @@ went_read_only (LunfsSession *s)
     return;
   s->info.modes.write_protected = true;
   lunfs_session_recheck (s, "the LUN is write protected now");
+}
+
+/* A synchronisation that failed is not just sent again: a target that has dropped its cache would say GOOD the second
+ * time.  What it covers is written again first (recheck, recovery), then it is tried anew. */
+static void
+flush_failed (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char *sense)
+{
+  s->events.deferred (s->user, verdict->err);
+  if (verdict->action == LUNFS_ACT_FAIL || (verdict->max_tries && req->tries >= verdict->max_tries) || too_old (s, req)) {
+    finish_later (s, req, -verdict->err);
+  } else {
+    LUNFS_COUNT (s->stats, retries, 1);
+    requeue (s, req);
+  }
+  lunfs_session_recheck (s, sense);
 }
 
 static void
@@ -246,12 +300,11 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
   case LUNFS_ACT_WAIT_READY:
   case LUNFS_ACT_START_UNIT:
   case LUNFS_ACT_LUN_GONE:
-    requeue (s, req);
+    retry_later (s, req, verdict);    /* with a pause: TEST UNIT READY may say yes where this command does not */
     lunfs_session_recheck (s, sense); /* waits until it is ready, there, or replacement_timeout has passed */
     break;
   case LUNFS_ACT_FEATURE_OFF:
-    if (!feature_off (s, req, cmd)) /* 24/00 is how many targets refuse a command or a bit: callers fall back on that */
-      finish_later (s, req, req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE ? -verdict->err : -EOPNOTSUPP);
+    feature_off (s, req, cmd, verdict);
     break;
   case LUNFS_ACT_READ_ONLY:
     finish_later (s, req, -verdict->err);
@@ -287,13 +340,14 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   lunfs_sense_text (cmd->status, &sense, text, sizeof text);
   lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
                req->offset, text, (int) verdict.action);
-  if (sense.deferred && cmd->status == LUNFS_STATUS_CHECK_CONDITION) {
-    /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed. */
-    s->latched_error = -EIO;
+  if (verdict.ua & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
     lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
-    verdict = (LunfsVerdict){ .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 5 };
-  }
-  act (s, req, cmd, &verdict, text);
+  if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
+      && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
+          || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
+    flush_failed (s, req, &verdict, text);
+  else
+    act (s, req, cmd, &verdict, text);
 }
 
 static void
@@ -307,10 +361,8 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     retry_now (s, req, &again);
     return;
   }
-  if (req->op == LUNFS_OP_FLUSH && s->latched_error) {
-    req->result = s->latched_error;
-    s->latched_error = 0;
-    req->done (req);
+  if (req->op == LUNFS_OP_FLUSH && s->recheck) { /* what it covers may be written again before long */
+    requeue (s, req);
     return;
   }
   req->result = 0;
@@ -344,6 +396,8 @@ task_done (LunfsCommand *cmd)
       lunfs_lane_defer (s->lane, &s->teardown);
     if (req->flags & LUNFS_REQ_RECOVERY)
       finish_later (s, req, -ECANCELED);
+    else if (too_old (s, req) && req->tries > MAX_LOSSES) /* it may be what kills the sessions */
+      finish_later (s, req, -EIO);
     else
       requeue (s, req);
   } else {
@@ -377,7 +431,7 @@ send_request (LunfsSession *s, LunfsRequest *req)
   LunfsTask *task = link->data;
   LunfsCommandForm form = {
     .block_size = s->info.capacity.block_size,
-    .use10 = s->use10,
+    .use10 = req->op == LUNFS_OP_FLUSH ? s->sync10 : s->use10,
     .dpofua = s->info.modes.dpofua,
     .zeroes = zeroes,
   };
@@ -416,7 +470,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
   req->link.data = req;
   req->tries = req->uas = 0;
   req->seq = ++s->next_seq;
-  if (req->op == LUNFS_OP_FLUSH && s->sync_unsupported && !s->latched_error) {
+  if (req->op == LUNFS_OP_FLUSH && s->sync_unsupported && s->state == LUNFS_SESSION_UP && !s->recheck) {
     finish_later (s, req, 0);
   } else if (req->flags & LUNFS_REQ_RECOVERY) {
     if (s->state == LUNFS_SESSION_RECOVER)

@@ -41,6 +41,7 @@ struct LunfsSession {
   char *addresses[8];
   unsigned untried; /* addresses of this attempt not tried yet */
   unsigned attempts;
+  int64_t up_us; /* when it came UP last */
   LunfsLoginOutcome last_outcome;
   int probe_error; /* of the probe that ended the attempt */
   char *last_logged; /* failure text last put into the log */
@@ -62,8 +63,8 @@ struct LunfsSession {
   unsigned depth;      /* commands allowed now, adapted to BUSY */
   unsigned successes;  /* since depth last changed */
   uint64_t next_seq;
-  bool use10, sync_unsupported;
-  int latched_error; /* a deferred error, for the next FLUSH */
+  /* Commands the target turned out to lack; forgotten at each login. */
+  bool use10, sync10, sync_unsupported;
   LunfsTimer delay;
   LunfsDefer finish;
 
@@ -77,9 +78,12 @@ void lunfs_session_queue_init (LunfsSession *s);
 void lunfs_session_queue_clear (LunfsSession *s);
 /* Send what may be sent in the present state. */
 void lunfs_session_dispatch (LunfsSession *s);
-/* Everything waiting, delayed or queued for recovery ends with @err (negative errno). */
-void lunfs_session_fail_all (LunfsSession *s, int err);
-void lunfs_session_fail_recovery (LunfsSession *s, int err);
+/* What users wait for, sent or not at present, ends with @err (negative errno). */
+void lunfs_session_fail_waiting (LunfsSession *s, int err);
+/* Recovery requests come back with -ECANCELED: they are kept by the cache and come again. */
+void lunfs_session_cancel_recovery (LunfsSession *s);
+/* A new login: what the last one found missing may be there. */
+void lunfs_session_forget_features (LunfsSession *s);
 /* After a close: what was in flight stands in waiting again; forget adapted depth. */
 void lunfs_session_requeue_done (LunfsSession *s);
 /* When the oldest command in flight that is past its limit was sent; 0 if none is. */

@@ -24,6 +24,7 @@
 #define TICK_US 500000
 #define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
 #define GONE_PAUSE_MS 5000
+#define STABLE_US 5000000
 
 static const struct {
   const char *name;
@@ -92,7 +93,8 @@ pause_ms (LunfsSession *s)
 
   if (s->last_outcome == LUNFS_LOGIN_AUTH)
     ms = AUTH_PAUSE_MS;
-  else if (s->last_outcome == LUNFS_LOGIN_NOT_FOUND || s->last_outcome == LUNFS_LOGIN_NOT_DISK || s->last_outcome == LUNFS_LOGIN_REFUSED)
+  else if (s->last_outcome == LUNFS_LOGIN_NOT_FOUND || s->last_outcome == LUNFS_LOGIN_NOT_DISK
+           || s->last_outcome == LUNFS_LOGIN_REFUSED)
     ms = MAX (ms, GONE_PAUSE_MS);
   return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
 }
@@ -112,7 +114,7 @@ replacement_fired (LunfsTimer *timer)
 {
   LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, replacement));
 
-  if (s->state == LUNFS_SESSION_UP)
+  if (s->state == LUNFS_SESSION_UP && !s->recheck)
     return;
   s->failing = true;
   g_mutex_lock (&s->snapshot_lock);
@@ -121,7 +123,8 @@ replacement_fired (LunfsTimer *timer)
   if (s->ever_up)
     lunfs_error ("%s: not reachable for %d s (replacement_timeout): requests now fail with an I/O error until it is back",
                  lunfs_session_label (s), s->settings->replacement_timeout);
-  lunfs_session_fail_all (s, -EIO);
+  lunfs_session_fail_waiting (s, -EIO);
+  s->events.failing (s->user);
 }
 
 /* ---- going down ---- */
@@ -204,7 +207,9 @@ fence (LunfsSession *s, const char *why)
   drop_transport (s);
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_cancel (s->lane, &s->replacement);
-  lunfs_session_fail_all (s, -EIO);
+  lunfs_session_cancel_recovery (s);
+  lunfs_session_fail_waiting (s, -EIO);
+  s->events.failing (s->user);
   lunfs_lane_arm (s->lane, &s->retry, (int64_t) GONE_PAUSE_MS * 1000);
   s->events.failed (s->user, LUNFS_LOGIN_REFUSED, text);
 }
@@ -242,14 +247,15 @@ teardown_run (LunfsDefer *defer)
   }
   if (was_up) {
     LUNFS_COUNT (s->stats, session_losses, 1);
-    lunfs_warning ("%s: session lost: %s; logging in again", lunfs_session_label (s), why);
+    lunfs_warning ("%s: session lost: %s%s", lunfs_session_label (s), why, s->stopping ? "" : "; logging in again");
     set_error (s, why);
-    s->attempts = 0;
+    if (s->state == LUNFS_SESSION_UP && lunfs_lane_now_us (s->lane) - s->up_us > STABLE_US)
+      s->attempts = 0; /* else: it dies as soon as it is up, so the pauses grow */
     s->last_outcome = LUNFS_LOGIN_TRANSPORT;
   }
   set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
   drop_transport (s);
-  lunfs_session_fail_recovery (s, -ECANCELED);
+  lunfs_session_cancel_recovery (s);
   if (was_up)
     s->events.down (s->user);
   go_down (s);
@@ -276,6 +282,7 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
     lunfs_session_lost (s, text);
     return;
   }
+  lunfs_session_forget_features (s);
   set_state (s, LUNFS_SESSION_PROBE);
   lunfs_lane_arm (s->lane, &s->tick, TICK_US);
   lunfs_probe_start (s->probe, s->transport);
@@ -298,7 +305,8 @@ finish_stop (LunfsSession *s)
 {
   set_state (s, LUNFS_SESSION_STOPPED);
   drop_transport (s);
-  lunfs_session_fail_all (s, -EIO);
+  lunfs_session_cancel_recovery (s);
+  lunfs_session_fail_waiting (s, -EIO);
   s->finish.run (&s->finish); /* the user may take the row apart as soon as it hears of the stop */
   s->events.stopped (s->user);
 }
@@ -466,7 +474,7 @@ lunfs_session_serve (LunfsSession *s)
   if (s->state != LUNFS_SESSION_RECOVER || s->teardown.queued)
     return;
   s->failing = false;
-  s->attempts = 0;
+  s->up_us = lunfs_lane_now_us (s->lane);
   lunfs_lane_cancel (s->lane, &s->replacement);
   set_state (s, LUNFS_SESSION_UP);
   if (!s->recheck) {
@@ -499,6 +507,10 @@ lunfs_session_drained (LunfsSession *s)
 void
 lunfs_session_recheck (LunfsSession *s, const char *why)
 {
+  if (s->state == LUNFS_SESSION_RECOVER) { /* what was written again so far may be gone: all of it once more */
+    lunfs_session_lost (s, why);
+    return;
+  }
   if (s->recheck || s->state != LUNFS_SESSION_UP)
     return;
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
@@ -579,7 +591,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   s->teardown.run = teardown_run;
   s->probe = lunfs_probe_new (lane, s->stats, on_probed, s);
   g_mutex_init (&s->snapshot_lock);
-  s->snapshot.since_us = lunfs_lane_now_us (lane);
+  s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);
   return s;
 }

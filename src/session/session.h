@@ -59,6 +59,11 @@ typedef struct {
   /* The LUN is proven and described; nothing is sent but requests with LUNFS_REQ_RECOVERY until the user calls
    * lunfs_session_serve. */
   void (*up) (void *user, const LunfsLunInfo *info);
+  /* The target says that writes it acknowledged are lost, or a synchronisation failed: what is kept is written again
+   * after the up() that follows; if nothing is kept, the next fsync must say -@err. */
+  void (*deferred) (void *user, int err);
+  /* replacement_timeout has passed: requests fail until the next up(). */
+  void (*failing) (void *user);
   /* The nexus is gone; recovery requests under way come back with -ECANCELED. */
   void (*down) (void *user);
   /* A login, probe or connection attempt failed: for the first outcome that mount(8)'s user sees. */

@@ -24,6 +24,7 @@
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 #include "supervisor/init.h"
+#include "supervisor/isid.h"
 #include "supervisor/mount.h"
 #include "supervisor/policy.h"
 #include "supervisor/protect.h"
@@ -38,6 +39,7 @@ typedef struct {
   LunfsMount *mount;
   LunfsArena *arena;
   int settings_fd;
+  int isid_lock_fd;
   int signal_fd;
   int report_fd;  /* the waiting command; -1 = none (any more) */
   int control_fd; /* this worker's; -1 = none */
@@ -325,6 +327,14 @@ open_log (const LunfsSettings *s, GError **error)
 }
 
 /* Everything that can fail comes before the mount, but for INIT. */
+/* So much that the requests of a LUN that does not answer never keep the others, or the status file, waiting for memory.
+ * It is address space until it is used. */
+static uint64_t
+enough_buffers (const LunfsSettings *s)
+{
+  return (uint64_t) s->max_background * LUNFS_MAX_WRITE + s->unstable_size + 64 * (UINT64_C (1) << 20);
+}
+
 static bool
 set_up (Keeper *k, GError **error)
 {
@@ -341,9 +351,10 @@ set_up (Keeper *k, GError **error)
   k->settings_fd = settings_memfd (s, error);
   if (k->settings_fd < 0)
     return false;
-  k->arena = lunfs_arena_create (s->buffer_size, error);
+  k->arena = lunfs_arena_create (s->buffer_size ? s->buffer_size : enough_buffers (s), error);
   if (!k->arena)
     return false;
+  k->arena->header->isid_random = lunfs_isid_choose (s, &k->isid_lock_fd);
   k->mount = lunfs_mount_new (s, error);
   return k->mount
          && lunfs_init_answer (lunfs_mount_fd (k->mount), k->arena->header, (uint32_t) s->max_background, error);
@@ -352,6 +363,8 @@ set_up (Keeper *k, GError **error)
 static void
 tear_down (Keeper *k)
 {
+  if (k->isid_lock_fd >= 0)
+    close (k->isid_lock_fd);
   if (k->pidfile && k->policy.ready)
     unlink (k->pidfile);
   close_control (k);
@@ -426,7 +439,7 @@ run (Keeper *k)
 int
 lunfs_supervisor_run (LunfsSettings *settings)
 {
-  Keeper k = { .settings = settings, .settings_fd = -1, .signal_fd = -1, .report_fd = -1, .control_fd = -1 };
+  Keeper k = { .settings = settings, .settings_fd = -1, .isid_lock_fd = -1, .signal_fd = -1, .report_fd = -1, .control_fd = -1 };
   int status;
 
   k.keep_stderr = settings->foreground || g_strcmp0 (settings->log_target, "stderr") == 0;

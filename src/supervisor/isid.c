@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "supervisor/isid.h"
+
+#include "lunfs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static void
+add (GChecksum *sum, const char *text)
+{
+  g_checksum_update (sum, (const guchar *) text, (gssize) strlen (text) + 1);
+}
+
+static uint32_t
+hash (const LunfsSettings *s)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *machine = NULL;
+  guint8 digest[32];
+  gsize len = sizeof digest;
+
+  add (sum, s->initiator_name ? s->initiator_name : "");
+  add (sum, s->source_text ? s->source_text : "");
+  add (sum, s->mountpoint ? s->mountpoint : "");
+  add (sum, g_get_host_name ());
+  if (g_file_get_contents ("/etc/machine-id", &machine, NULL, NULL))
+    add (sum, machine);
+  g_checksum_get_digest (sum, digest, &len);
+  return (uint32_t) digest[0] << 16 | (uint32_t) digest[1] << 8 | digest[2];
+}
+
+static int
+lock (uint32_t isid)
+{
+  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
+  g_autofree char *dir = g_build_filename (run, "lunfs", NULL);
+  g_autofree char *name = g_strdup_printf ("isid-%06x", isid);
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  int fd;
+
+  g_mkdir_with_parents (dir, 0700);
+  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0)
+    return fd;
+  lunfs_debug (SUPERVISOR, "no lock on %s: %s; the ISID is random", path, g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+uint32_t
+lunfs_isid_choose (const LunfsSettings *settings, int *out_lock_fd)
+{
+  uint32_t isid = hash (settings);
+
+  *out_lock_fd = lock (isid);
+  return *out_lock_fd >= 0 ? isid : g_random_int () & 0xffffff;
+}
