@@ -26,7 +26,7 @@ is_zeroing (const LunfsIo *io)
 static uint8_t *
 bounce (const LunfsIo *io, bool tail)
 {
-  return lunfs_pool_chunk (io->context->pool, io->bounce_chunk) + (tail ? TAIL_BOUNCE : 0);
+  return io->bounce + (tail ? TAIL_BOUNCE : 0);
 }
 
 static bool
@@ -185,7 +185,8 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
   const LunfsIoContext *c = io->context;
   uint64_t granularity = (uint64_t) c->info->limits.unmap_granularity_blocks * c->block_size;
   uint64_t max = MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
-  uint64_t stop = lunfs_piece_end (io->next, io->end, max, granularity);
+  uint64_t skew = granularity ? granularity - (uint64_t) c->info->limits.unmap_alignment_blocks * c->block_size : 0;
+  uint64_t stop = lunfs_piece_end (io->next + skew, io->end + skew, max, granularity) - skew;
 
   part->req.nchunks = 0;
   lunfs_zero_request (io->method, &part->req);
@@ -231,12 +232,25 @@ start_data (LunfsIo *io)
   io->next = io->start;
 }
 
+/* Requests may hold the whole pool, and none of them ends before it has its bounce buffer: so there is always the heap. */
+static bool
+take_bounce (LunfsIo *io)
+{
+  io->have_chunk = lunfs_pool_take (io->context->pool, &io->bounce_chunk, 1);
+  io->bounce = io->have_chunk ? lunfs_pool_chunk (io->context->pool, io->bounce_chunk)
+                              : g_try_malloc (LUNFS_CHUNK_BYTES);
+  return io->bounce != NULL;
+}
+
 static void
 finish (LunfsIo *io)
 {
-  if (io->have_bounce)
+  if (io->have_chunk)
     lunfs_pool_give (io->context->pool, &io->bounce_chunk, 1);
-  io->have_bounce = false;
+  else
+    g_free (io->bounce);
+  io->have_chunk = false;
+  io->bounce = NULL;
   io->done (io);
 }
 
@@ -296,12 +310,11 @@ lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req)
   io->error = 0;
   io->again = false;
   if (!lunfs_span_aligned (&io->span)) {
-    if (!lunfs_pool_take (context->pool, &io->bounce_chunk, 1)) {
+    if (!take_bounce (io)) {
       io->error = -ENOMEM;
       finish (io);
       return;
     }
-    io->have_bounce = true;
     if (req->op != LUNFS_OP_READ) {
       io->stage = LUNFS_IO_EDGE_READ;
       read_edges (io);
