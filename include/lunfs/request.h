@@ -25,6 +25,7 @@ enum {
   LUNFS_REQ_FUA = 1 << 0,      /* WRITE: on stable storage when done */
   LUNFS_REQ_UNMAP = 1 << 1,    /* session level: DISCARD by UNMAP rather than WRITE SAME with UNMAP bit */
   LUNFS_REQ_RECOVERY = 1 << 2, /* sent while the session recovers, before it serves others */
+  LUNFS_REQ_UNKEPT = 1 << 3,   /* cache level: written, but not kept for a rewrite; waits for a commit */
 };
 
 typedef struct LunfsRequest LunfsRequest;

@@ -51,7 +51,8 @@ struct LunfsCache {
   bool recovery_failed;
   uint64_t cursor; /* next entry to write again */
   unsigned rewriting;
-  int lost_error; /* a rewrite failed for good: for the next FLUSH */
+  int lost_error;   /* a rewrite failed for good: for the next FLUSH */
+  int commit_error; /* a commit failed and nobody waited for it: likewise, unless all is written again first */
   Rewrite rewrite[RECOVERY_WINDOW];
 };
 
@@ -143,10 +144,12 @@ commit_done (LunfsRequest *req)
     c->synced = c->commit_written;
     lunfs_unstable_drop (c->unstable, c->commit_number);
     charge (c);
-    if (c->lost_error && covered.length) {
-      result = c->lost_error;
-      c->lost_error = 0;
+    if (covered.length) {
+      result = c->lost_error ? c->lost_error : c->commit_error;
+      c->lost_error = c->commit_error = 0;
     }
+  } else if (covered.length == 0) {
+    c->commit_error = result;
   }
   if (c->waiting.length)
     start_commit (c);
@@ -223,9 +226,10 @@ keep (LunfsCache *c, LunfsRequest *req)
     c->written--;
     return true;
   }
-  if (remember (c, req) == 0)
+  if (remember (c, req) == 0) {
     fua = true; /* no memory to keep it: stable before it is acknowledged */
-  else if (fua && c->dpofua)
+    req->flags |= LUNFS_REQ_UNKEPT;
+  } else if (fua && c->dpofua)
     fua = false;
   charge (c);
   if (!c->age.slot)
@@ -275,7 +279,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     }
     break;
   case LUNFS_OP_FLUSH:
-    if (!c->wce || (c->written == c->synced && !c->lost_error))
+    if ((!c->wce || c->written == c->synced) && !c->lost_error && !c->commit_error)
       finish_later (c, req, 0);
     else
       wait_for_commit (c, req);
@@ -322,6 +326,7 @@ recovery_ended (LunfsCache *c)
     lunfs_unstable_drop (c->unstable, lunfs_unstable_last (c->unstable));
     charge (c);
   }
+  c->commit_error = 0; /* what it was about has been written again */
   c->recovered (c->user);
 }
 
@@ -370,6 +375,22 @@ rewrite_done (LunfsRequest *req)
   rewrite_some (c);
 }
 
+/* The target may have forgotten it, or have it overwritten by what is written again: so once more, after that. */
+static void
+resubmit_unkept (LunfsCache *c, GQueue *queue)
+{
+  for (GList *l = queue->head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (!(req->flags & LUNFS_REQ_UNKEPT))
+      continue;
+    g_queue_unlink (queue, l);
+    req->flags &= ~(uint32_t) LUNFS_REQ_UNKEPT;
+    submit_write (c, req);
+  }
+}
+
 void
 lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
 {
@@ -377,6 +398,8 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   c->dpofua = info->modes.dpofua;
   g_assert (c->rewriting == 0); /* the session gave all of an earlier recovery back before it logged in again */
   c->recovery_failed = false;
+  resubmit_unkept (c, &c->covered);
+  resubmit_unkept (c, &c->waiting);
   c->cursor = lunfs_unstable_first (c->unstable);
   rewrite_some (c);
 }
