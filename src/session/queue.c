@@ -54,18 +54,32 @@ fail_queue (LunfsSession *s, GQueue *queue, int err)
     finish_later (s, link->data, err);
 }
 
+static void
+fail_delayed (LunfsSession *s, bool recovery, int err)
+{
+  for (GList *l = s->delayed.head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (recovery != !!(req->flags & LUNFS_REQ_RECOVERY))
+      continue;
+    g_queue_unlink (&s->delayed, l);
+    finish_later (s, req, err);
+  }
+}
+
 void
 lunfs_session_fail_recovery (LunfsSession *s, int err)
 {
   fail_queue (s, &s->recovery, err);
+  fail_delayed (s, true, err);
 }
 
 void
 lunfs_session_fail_all (LunfsSession *s, int err)
 {
-  fail_queue (s, &s->recovery, err);
   fail_queue (s, &s->waiting, err);
-  fail_queue (s, &s->delayed, err);
+  fail_delayed (s, false, err);
   count_queued (s);
 }
 
@@ -123,15 +137,17 @@ delay_fired (LunfsTimer *timer)
   lunfs_session_dispatch (s);
 }
 
-/* Later, with exponential pause and jitter, but not beyond the time an outage may last. */
+/* Later, with exponential pause and jitter, but not beyond the time an outage may last (a target that answers BUSY is
+ * there, so some time even if no outage may last at all). */
 static void
 retry_later (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
 {
   int64_t now = lunfs_lane_now_us (s->lane);
-  int64_t limit_us = (int64_t) s->settings->replacement_timeout * G_USEC_PER_SEC;
+  int replacement_s = s->settings->replacement_timeout;
+  int64_t limit_us = (int64_t) MAX (replacement_s, s->settings->cmd_timeout) * G_USEC_PER_SEC;
   int64_t pause_us = (int64_t) MAX (verdict->delay_ms, 1) * 1000 << MIN (req->tries, 12);
 
-  if ((verdict->max_tries && req->tries >= verdict->max_tries) || (limit_us >= 0 && now - req->submit_us >= limit_us)) {
+  if ((verdict->max_tries && req->tries >= verdict->max_tries) || (replacement_s >= 0 && now - req->submit_us >= limit_us)) {
     finish_later (s, req, -verdict->err);
     return;
   }
@@ -141,6 +157,19 @@ retry_later (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
   LUNFS_COUNT (s->stats, retries, 1);
   g_queue_push_tail_link (&s->delayed, &req->link);
   arm_delay (s);
+}
+
+/* NOT READY and the like: the probe finds out when it is ready, but what it is told may differ from what requests are. */
+static void
+retry_ready (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
+{
+  LunfsVerdict later = *verdict;
+
+  later.max_tries = 0;
+  if (req->tries > 1)
+    retry_later (s, req, &later);
+  else
+    requeue (s, req);
 }
 
 static void
@@ -246,7 +275,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
   case LUNFS_ACT_WAIT_READY:
   case LUNFS_ACT_START_UNIT:
   case LUNFS_ACT_LUN_GONE:
-    requeue (s, req);
+    retry_ready (s, req, verdict);
     lunfs_session_recheck (s, sense); /* waits until it is ready, there, or replacement_timeout has passed */
     break;
   case LUNFS_ACT_FEATURE_OFF:
@@ -294,6 +323,8 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     verdict = (LunfsVerdict){ .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 5 };
   }
   act (s, req, cmd, &verdict, text);
+  if (s->latched_error && sense.deferred)
+    lunfs_session_recheck (s, text); /* so that what is unstable is written again */
 }
 
 static void
@@ -327,6 +358,16 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   req->done (req);
 }
 
+/* Killed its session again and again, for so long that it may be the cause: every request is answered in its time. */
+static bool
+given_up (const LunfsSession *s, const LunfsRequest *req)
+{
+  int64_t limit_s = (int64_t) s->settings->replacement_timeout + 3 * (int64_t) s->settings->cmd_timeout;
+
+  return s->settings->replacement_timeout >= 0
+         && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
+}
+
 static void
 task_done (LunfsCommand *cmd)
 {
@@ -342,8 +383,11 @@ task_done (LunfsCommand *cmd)
     LUNFS_COUNT (s->stats, replayed, 1);
     if (s->transport) /* not from inside its close(): nothing more goes to this connection, the transport says why */
       lunfs_lane_defer (s->lane, &s->teardown);
+    req->tries--; /* counts answers */
     if (req->flags & LUNFS_REQ_RECOVERY)
       finish_later (s, req, -ECANCELED);
+    else if (given_up (s, req))
+      finish_later (s, req, -EIO);
     else
       requeue (s, req);
   } else {

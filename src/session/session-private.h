@@ -77,7 +77,7 @@ void lunfs_session_queue_init (LunfsSession *s);
 void lunfs_session_queue_clear (LunfsSession *s);
 /* Send what may be sent in the present state. */
 void lunfs_session_dispatch (LunfsSession *s);
-/* Everything waiting, delayed or queued for recovery ends with @err (negative errno). */
+/* Everything waiting or delayed ends with @err (negative errno), but not what recovers: its data was acknowledged. */
 void lunfs_session_fail_all (LunfsSession *s, int err);
 void lunfs_session_fail_recovery (LunfsSession *s, int err);
 /* After a close: what was in flight stands in waiting again; forget adapted depth. */

@@ -24,6 +24,7 @@
 #define TICK_US 500000
 #define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
 #define GONE_PAUSE_MS 5000
+#define STEADY_US 5000000 /* UP for less, and the next pause goes on growing: no storm of logins that do not last */
 
 static const struct {
   const char *name;
@@ -98,13 +99,13 @@ pause_ms (LunfsSession *s)
 }
 
 static void
-arm_replacement (LunfsSession *s)
+arm_replacement (LunfsSession *s, int at_least_s)
 {
   int timeout = s->settings->replacement_timeout;
 
   if (s->failing || s->stopping || s->replacement.slot || timeout < 0)
     return;
-  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) timeout * G_USEC_PER_SEC);
+  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) MAX (timeout, at_least_s) * G_USEC_PER_SEC);
 }
 
 static void
@@ -112,7 +113,7 @@ replacement_fired (LunfsTimer *timer)
 {
   LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, replacement));
 
-  if (s->state == LUNFS_SESSION_UP)
+  if (s->state == LUNFS_SESSION_UP && !s->recheck)
     return;
   s->failing = true;
   g_mutex_lock (&s->snapshot_lock);
@@ -133,7 +134,7 @@ go_down (LunfsSession *s)
 
   lunfs_lane_cancel (s->lane, &s->tick);
   set_state (s, LUNFS_SESSION_DOWN);
-  arm_replacement (s);
+  arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
   lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
@@ -204,6 +205,7 @@ fence (LunfsSession *s, const char *why)
   drop_transport (s);
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_cancel (s->lane, &s->replacement);
+  lunfs_session_fail_recovery (s, -ECANCELED);
   lunfs_session_fail_all (s, -EIO);
   lunfs_lane_arm (s->lane, &s->retry, (int64_t) GONE_PAUSE_MS * 1000);
   s->events.failed (s->user, LUNFS_LOGIN_REFUSED, text);
@@ -244,7 +246,8 @@ teardown_run (LunfsDefer *defer)
     LUNFS_COUNT (s->stats, session_losses, 1);
     lunfs_warning ("%s: session lost: %s; logging in again", lunfs_session_label (s), why);
     set_error (s, why);
-    s->attempts = 0;
+    if (s->state == LUNFS_SESSION_UP && lunfs_lane_now_us (s->lane) - s->snapshot.since_us >= STEADY_US)
+      s->attempts = 0;
     s->last_outcome = LUNFS_LOGIN_TRANSPORT;
   }
   set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
@@ -298,6 +301,7 @@ finish_stop (LunfsSession *s)
 {
   set_state (s, LUNFS_SESSION_STOPPED);
   drop_transport (s);
+  lunfs_session_fail_recovery (s, -ECANCELED);
   lunfs_session_fail_all (s, -EIO);
   s->finish.run (&s->finish); /* the user may take the row apart as soon as it hears of the stop */
   s->events.stopped (s->user);
@@ -466,7 +470,6 @@ lunfs_session_serve (LunfsSession *s)
   if (s->state != LUNFS_SESSION_RECOVER || s->teardown.queued)
     return;
   s->failing = false;
-  s->attempts = 0;
   lunfs_lane_cancel (s->lane, &s->replacement);
   set_state (s, LUNFS_SESSION_UP);
   if (!s->recheck) {
@@ -499,12 +502,16 @@ lunfs_session_drained (LunfsSession *s)
 void
 lunfs_session_recheck (LunfsSession *s, const char *why)
 {
+  if (s->state == LUNFS_SESSION_RECOVER) { /* what has been proven and written again may not hold any more: all anew */
+    lunfs_session_lost (s, why);
+    return;
+  }
   if (s->recheck || s->state != LUNFS_SESSION_UP)
     return;
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
   set_error (s, why);
   s->recheck = true;
-  arm_replacement (s);
+  arm_replacement (s, s->settings->cmd_timeout); /* the LUN answers: no outage yet */
   if (s->active.length == 0)
     lunfs_session_drained (s);
 }
@@ -618,7 +625,7 @@ lunfs_session_start (LunfsSession *s)
   if (s->started)
     return;
   s->started = true;
-  arm_replacement (s);
+  arm_replacement (s, 0);
   lunfs_lane_arm (s->lane, &s->retry, 0);
 }
 
