@@ -31,7 +31,7 @@ lunfs_zero_method (const LunfsLunInfo *info, LunfsZeroRefused refused, LunfsOp o
     if (lim->lbpws && zeroes_after && !(refused & 1u << LUNFS_ZERO_WRITE_SAME_UNMAP))
       return LUNFS_ZERO_WRITE_SAME_UNMAP;
     if (lim->lbpu && zeroes_after && lim->max_unmap_blocks && !(refused & 1u << LUNFS_ZERO_UNMAP)
-        && whole_granules (info, first, end))
+        && lim->max_unmap_blocks >= lim->unmap_granularity_blocks && whole_granules (info, first, end))
       return LUNFS_ZERO_UNMAP;
   }
   if (!(refused & 1u << LUNFS_ZERO_WRITE_SAME))

@@ -28,7 +28,7 @@ is_zeroing (const LunfsIo *io)
 static uint8_t *
 bounce (const LunfsIo *io, bool tail)
 {
-  return lunfs_pool_chunk (io->context->pool, io->bounce_chunk) + (tail ? TAIL_BOUNCE : 0);
+  return io->bounce + (tail ? TAIL_BOUNCE : 0);
 }
 
 static bool
@@ -256,6 +256,16 @@ start_data (LunfsIo *io)
   io->next = io->start;
 }
 
+/* Requests may hold the whole pool, and none of them ends before it has its bounce buffer: so there is always the heap. */
+static bool
+take_bounce (LunfsIo *io)
+{
+  io->have_chunk = lunfs_pool_take (io->context->pool, &io->bounce_chunk, 1);
+  io->bounce = io->have_chunk ? lunfs_pool_chunk (io->context->pool, io->bounce_chunk)
+                              : g_try_malloc (LUNFS_CHUNK_BYTES);
+  return io->bounce != NULL;
+}
+
 static void
 send_verify (LunfsIo *io)
 {
@@ -269,9 +279,12 @@ send_verify (LunfsIo *io)
 static void
 finish (LunfsIo *io)
 {
-  if (io->have_bounce)
+  if (io->have_chunk)
     lunfs_pool_give (io->context->pool, &io->bounce_chunk, 1);
-  io->have_bounce = false;
+  else
+    g_free (io->bounce);
+  io->have_chunk = false;
+  io->bounce = NULL;
   io->done (io);
 }
 
@@ -344,12 +357,11 @@ lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req)
   io->error = 0;
   io->again = false;
   if (!lunfs_span_aligned (&io->span)) {
-    if (!lunfs_pool_take (context->pool, &io->bounce_chunk, 1)) {
+    if (!take_bounce (io)) {
       io->error = -ENOMEM;
       finish (io);
       return;
     }
-    io->have_bounce = true;
     if (req->op != LUNFS_OP_READ) {
       io->stage = LUNFS_IO_EDGE_READ;
       read_edges (io);

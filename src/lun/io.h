@@ -49,7 +49,8 @@ struct LunfsIo {
   unsigned verify_steps;
   unsigned busy;
   int error;
-  bool have_bounce, again;
+  bool have_chunk, again;
+  uint8_t *bounce; /* a chunk of the pool, or of the heap */
   uint32_t bounce_chunk;
   struct iovec iov[LUNFS_IO_IOV]; /* the request's, with the edge blocks' surroundings around it */
   unsigned niov;

@@ -12,7 +12,6 @@
 
 #define DELAY_CAP_US 2000000
 #define BUSY_LIMIT_S 30 /* a busy target is retried that long even if an outage may not last at all */
-#define MAX_LOSSES 3  /* sessions a request may see die before its age counts */
 #define DEPTH_STEP 64 /* good answers before the depth grows by one again */
 
 static const uint8_t zeroes[65536];
@@ -379,6 +378,16 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   req->done (req);
 }
 
+/* Killed its session again and again, for so long that it may be the cause: every request is answered in its time. */
+static bool
+given_up (const LunfsSession *s, const LunfsRequest *req)
+{
+  int64_t limit_s = (int64_t) s->settings->replacement_timeout + 3 * (int64_t) s->settings->cmd_timeout;
+
+  return s->settings->replacement_timeout >= 0
+         && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
+}
+
 static void
 task_done (LunfsCommand *cmd)
 {
@@ -394,9 +403,10 @@ task_done (LunfsCommand *cmd)
     LUNFS_COUNT (s->stats, replayed, 1);
     if (s->transport) /* not from inside its close(): nothing more goes to this connection, the transport says why */
       lunfs_lane_defer (s->lane, &s->teardown);
+    req->tries--; /* counts answers */
     if (req->flags & LUNFS_REQ_RECOVERY)
       finish_later (s, req, -ECANCELED);
-    else if (too_old (s, req) && req->tries > MAX_LOSSES) /* it may be what kills the sessions */
+    else if (given_up (s, req))
       finish_later (s, req, -EIO);
     else
       requeue (s, req);

@@ -100,13 +100,13 @@ pause_ms (LunfsSession *s)
 }
 
 static void
-arm_replacement (LunfsSession *s)
+arm_replacement (LunfsSession *s, int at_least_s)
 {
   int timeout = s->settings->replacement_timeout;
 
   if (s->failing || s->stopping || s->replacement.slot || timeout < 0)
     return;
-  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) timeout * G_USEC_PER_SEC);
+  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) MAX (timeout, at_least_s) * G_USEC_PER_SEC);
 }
 
 static void
@@ -136,7 +136,7 @@ go_down (LunfsSession *s)
 
   lunfs_lane_cancel (s->lane, &s->tick);
   set_state (s, LUNFS_SESSION_DOWN);
-  arm_replacement (s);
+  arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
   lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
@@ -516,7 +516,7 @@ lunfs_session_recheck (LunfsSession *s, const char *why)
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
   set_error (s, why);
   s->recheck = true;
-  arm_replacement (s);
+  arm_replacement (s, s->settings->cmd_timeout); /* the LUN answers: no outage yet */
   if (s->active.length == 0)
     lunfs_session_drained (s);
 }
@@ -630,7 +630,7 @@ lunfs_session_start (LunfsSession *s)
   if (s->started)
     return;
   s->started = true;
-  arm_replacement (s);
+  arm_replacement (s, 0);
   lunfs_lane_arm (s->lane, &s->retry, 0);
 }
 
