@@ -229,9 +229,10 @@ remember (LunfsCache *c, LunfsRequest *req)
 {
   uint64_t number;
 
-  if (req->op != LUNFS_OP_WRITE || req->nchunks == 0 || req->length < ADOPT_BYTES)
-    return lunfs_unstable_append (c->unstable, req->op, req->flags & LUNFS_REQ_UNMAP, req->offset, req->length,
-                                  req->iov, req->niov);
+  /* FUA stays with the entry: an older one that is written again must not be what a loss of power leaves. */
+  if (req->op != LUNFS_OP_WRITE || req->nchunks == 0 || req->length < ADOPT_BYTES || (req->flags & LUNFS_REQ_FUA))
+    return lunfs_unstable_append (c->unstable, req->op, req->flags & (LUNFS_REQ_UNMAP | LUNFS_REQ_FUA), req->offset,
+                                  req->length, req->iov, req->niov);
   number = lunfs_unstable_adopt (c->unstable, req->offset, req->length, req->chunks, req->nchunks);
   req->nchunks = 0;
   return number;
