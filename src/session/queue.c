@@ -159,6 +159,17 @@ retry_later (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
   arm_delay (s);
 }
 
+/* With a pause: TEST UNIT READY may say yes where this command does not.  Bounded by age only: other answers have counted
+ * as tries. */
+static void
+wait_ready (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
+{
+  LunfsVerdict patient = *verdict;
+
+  patient.max_tries = 0;
+  retry_later (s, req, &patient);
+}
+
 static void
 retry_now (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
 {
@@ -299,7 +310,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
   case LUNFS_ACT_WAIT_READY:
   case LUNFS_ACT_START_UNIT:
   case LUNFS_ACT_LUN_GONE:
-    retry_later (s, req, verdict);    /* with a pause: TEST UNIT READY may say yes where this command does not */
+    wait_ready (s, req, verdict);
     lunfs_session_recheck (s, sense); /* waits until it is ready, there, or replacement_timeout has passed */
     break;
   case LUNFS_ACT_FEATURE_OFF:
@@ -342,6 +353,7 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   if (verdict.ua & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
     lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
   if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
+      && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
       && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
           || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
     flush_failed (s, req, &verdict, text);
