@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One LUN's data path over a target in memory, on a lane that the test turns by hand, with a clock of the test's own.
+ * Wired as the worker does it. */
+#ifndef LUNFS_TEST_ROW_H
+#define LUNFS_TEST_ROW_H
+
+#include "cache/cache.h"
+#include "iscsi/ram.h"
+#include "lun/lun.h"
+#include "lunfs/log.h"
+#include "scsi/sense.h"
+#include "session/session.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_TARGET "iqn.2026-01.org.example:ram"
+
+typedef struct {
+  int64_t now_us;
+  LunfsLane *lane;
+  LunfsRam *ram;
+  LunfsSettings *settings;
+  LunfsStats stats;
+  LunfsArena *arena;
+  LunfsPool *pool;
+  LunfsBudget budget;
+  LunfsSession *session;
+  LunfsCache *cache;
+  LunfsLun *lun;
+  bool hold_recovery; /* the test calls lunfs_session_serve or lunfs_cache_up itself */
+  bool hold_resolve;
+  const char *addresses[2];
+  unsigned naddresses;
+  /* what was heard */
+  unsigned ups, downs, failures, stops, resolves, deferrals, outages;
+  LunfsLoginOutcome outcome;
+  char text[160];
+  LunfsLunInfo info;
+} Row;
+
+static inline int64_t
+row_clock (void *user)
+{
+  return ((Row *) user)->now_us;
+}
+
+static inline void
+row_on_up (void *user, const LunfsLunInfo *info)
+{
+  Row *row = user;
+  const char *why = NULL;
+
+  row->ups++;
+  row->info = *info;
+  if (row->hold_recovery)
+    return;
+  if (row->lun && !lunfs_lun_update (row->lun, info, &why))
+    ck_abort_msg ("%s", why);
+  if (row->cache)
+    lunfs_cache_up (row->cache, info);
+  else
+    lunfs_session_serve (row->session);
+}
+
+static inline void
+row_on_recovered (void *user)
+{
+  lunfs_session_serve (((Row *) user)->session);
+}
+
+static inline void
+row_on_down (void *user)
+{
+  ((Row *) user)->downs++;
+}
+
+static inline void
+row_on_deferred (void *user, int err)
+{
+  Row *row = user;
+
+  row->deferrals++;
+  if (row->cache)
+    lunfs_cache_lost (row->cache, err);
+}
+
+static inline void
+row_on_failing (void *user)
+{
+  ((Row *) user)->outages++;
+}
+
+static inline void
+row_on_failed (void *user, LunfsLoginOutcome outcome, const char *text)
+{
+  Row *row = user;
+
+  row->failures++;
+  row->outcome = outcome;
+  g_strlcpy (row->text, text, sizeof row->text);
+}
+
+static inline void
+row_on_stopped (void *user)
+{
+  ((Row *) user)->stops++;
+}
+
+static inline void
+row_on_resolve (void *user, LunfsSession *session, const char *host)
+{
+  Row *row = user;
+
+  row->resolves++;
+  if (!row->hold_resolve)
+    lunfs_session_resolved (session, row->addresses, row->naddresses, "no such host");
+}
+
+/* Lane, target, memory; settings may be changed before row_build. */
+static inline void
+row_init (Row *row, uint64_t nblocks, uint32_t block_size, uint64_t seed)
+{
+  memset (row, 0, sizeof *row);
+  row->now_us = 1000000;
+  row->lane = lunfs_lane_new (0, row_clock, row);
+  row->ram = lunfs_ram_new (ROW_TARGET, nblocks, block_size, seed);
+  row->settings = lunfs_settings_new ();
+  row->settings->queue_depth = 16;
+  row->arena = lunfs_arena_create (4 << 20, NULL);
+  ck_assert_ptr_nonnull (row->arena);
+  row->pool = lunfs_pool_new (row->arena, false);
+  row->budget.limit_bytes = 1 << 20;
+  row->addresses[0] = "192.0.2.1";
+  row->addresses[1] = "192.0.2.2";
+  row->naddresses = 1;
+  g_random_set_seed ((guint32) seed);
+}
+
+/* @whole: cache and lun above the session. */
+static inline void
+row_build (Row *row, bool whole, const LunfsLunInfo *known)
+{
+  static const LunfsSessionEvents events = {
+    .up = row_on_up,
+    .deferred = row_on_deferred,
+    .failing = row_on_failing,
+    .down = row_on_down,
+    .failed = row_on_failed,
+    .stopped = row_on_stopped,
+  };
+  LunfsSessionConf conf = {
+    .open = lunfs_ram_open,
+    .settings = row->settings,
+    .host = "ram.example.org",
+    .port = 3260,
+    .target_name = ROW_TARGET,
+    .stats = &row->stats,
+    .resolve = row_on_resolve,
+    .resolve_user = row,
+  };
+
+  if (known) {
+    conf.known_identity = known->identity;
+    conf.known_nblocks = known->capacity.nblocks;
+    conf.known_block_size = known->capacity.block_size;
+  }
+  row->session = lunfs_session_new (row->lane, &conf, &events, row);
+  if (whole) {
+    row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), row->pool, &row->budget, &row->stats,
+                                  row_on_recovered, row);
+    row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), row->pool, &row->stats, false);
+  }
+  lunfs_session_start (row->session);
+}
+
+static inline void
+row_step (Row *row, int64_t us)
+{
+  row->now_us += us;
+  lunfs_lane_run_once (row->lane, 0);
+}
+
+/* Turn the lane for @us, in steps. */
+static inline void
+row_run (Row *row, int64_t us, int64_t step_us)
+{
+  for (int64_t end = row->now_us + us; row->now_us < end;)
+    row_step (row, MIN (step_us, end - row->now_us));
+}
+
+static inline LunfsSessionState
+row_state (Row *row)
+{
+  LunfsSessionSnapshot snapshot;
+
+  lunfs_session_snapshot (row->session, &snapshot);
+  return snapshot.state;
+}
+
+/* Turn the lane until the session is in @state; how long it took. */
+static inline int64_t
+row_until (Row *row, LunfsSessionState state, int64_t limit_us)
+{
+  int64_t begin = row->now_us;
+
+  while (row_state (row) != state) {
+    if (row->now_us - begin >= limit_us)
+      ck_abort_msg ("still %s, not %s, after %d ms",
+                   lunfs_session_state_name (row_state (row)), lunfs_session_state_name (state),
+                   (int) ((row->now_us - begin) / 1000));
+    row_step (row, 1000);
+  }
+  return row->now_us - begin;
+}
+
+static inline void
+row_stop (Row *row)
+{
+  if (row->session && row_state (row) != LUNFS_SESSION_STOPPED) {
+    lunfs_ram_mute (row->ram, false);
+    lunfs_session_stop (row->session, 1000);
+    row_until (row, LUNFS_SESSION_STOPPED, 3000000);
+  }
+  ck_assert_uint_eq (row->stops, row->session ? 1 : 0);
+}
+
+static inline void
+row_free (Row *row)
+{
+  row_stop (row);
+  ck_assert_uint_eq (lunfs_ram_stats (row->ram)->overlaps, 0);
+  ck_assert_uint_eq (lunfs_ram_stats (row->ram)->open, 0);
+  lunfs_lun_free (row->lun);
+  lunfs_session_free (row->session);
+  lunfs_cache_free (row->cache);
+  lunfs_ram_free (row->ram);
+  lunfs_pool_free (row->pool);
+  lunfs_arena_free (row->arena);
+  lunfs_settings_free (row->settings);
+  lunfs_lane_free (row->lane);
+}
+
+#endif
