@@ -102,7 +102,8 @@ trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND" >&2' ERR
 # test_limit SECONDS: for a test that is known to take longer than others.
 test_limit () {
   limit=$(($1 * slow))
-  echo "$limit" >"$scratch/limit"
+  echo "$limit" >"$scratch/limit.new"
+  mv "$scratch/limit.new" "$scratch/limit" # at once: the watchdog must not find it empty
 }
 test_limit "${LUNFS_TEST_TIMEOUT:-120}"
 # shellcheck disable=SC2016 # expanded there
