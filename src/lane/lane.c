@@ -6,6 +6,7 @@
 #include "lunfs/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -296,8 +297,8 @@ typedef struct {
   LunfsMail mail;
   void (*func) (void *user);
   void *user;
-  GMutex lock;
-  GCond cond;
+  pthread_mutex_t lock; /* pthread's, not GLib's: ThreadSanitizer sees no others */
+  pthread_cond_t cond;
   bool returned;
 } Call;
 
@@ -307,10 +308,10 @@ call_deliver (LunfsMail *mail)
   Call *call = (Call *) mail;
 
   call->func (call->user);
-  g_mutex_lock (&call->lock);
+  pthread_mutex_lock (&call->lock);
   call->returned = true;
-  g_cond_signal (&call->cond);
-  g_mutex_unlock (&call->lock);
+  pthread_cond_signal (&call->cond);
+  pthread_mutex_unlock (&call->lock);
 }
 
 void
@@ -322,13 +323,13 @@ lunfs_lane_call (LunfsLane *lane, void (*func) (void *user), void *user)
     func (user);
     return;
   }
-  g_mutex_init (&call.lock);
-  g_cond_init (&call.cond);
+  pthread_mutex_init (&call.lock, NULL);
+  pthread_cond_init (&call.cond, NULL);
   lunfs_lane_post (lane, &call.mail);
-  g_mutex_lock (&call.lock);
+  pthread_mutex_lock (&call.lock);
   while (!call.returned)
-    g_cond_wait (&call.cond, &call.lock);
-  g_mutex_unlock (&call.lock);
-  g_mutex_clear (&call.lock);
-  g_cond_clear (&call.cond);
+    pthread_cond_wait (&call.cond, &call.lock);
+  pthread_mutex_unlock (&call.lock);
+  pthread_mutex_destroy (&call.lock);
+  pthread_cond_destroy (&call.cond);
 }

@@ -9,6 +9,13 @@ at (const LunfsTimers *timers, unsigned i)
   return timers->heap->pdata[i];
 }
 
+/* Of those due at the same time the one armed in an earlier pass goes first. */
+static bool
+before (const LunfsTimer *a, const LunfsTimer *b)
+{
+  return a->due_us < b->due_us || (a->due_us == b->due_us && (int) (a->round - b->round) < 0);
+}
+
 static void
 put (LunfsTimers *timers, unsigned i, LunfsTimer *timer)
 {
@@ -21,7 +28,7 @@ sift_up (LunfsTimers *timers, unsigned i)
 {
   LunfsTimer *timer = at (timers, i);
 
-  while (i > 0 && at (timers, (i - 1) / 2)->due_us > timer->due_us) {
+  while (i > 0 && before (timer, at (timers, (i - 1) / 2))) {
     put (timers, i, at (timers, (i - 1) / 2));
     i = (i - 1) / 2;
   }
@@ -37,9 +44,9 @@ sift_down (LunfsTimers *timers, unsigned i)
   for (;;) {
     unsigned child = 2 * i + 1;
 
-    if (child + 1 < n && at (timers, child + 1)->due_us < at (timers, child)->due_us)
+    if (child + 1 < n && before (at (timers, child + 1), at (timers, child)))
       child++;
-    if (child >= n || at (timers, child)->due_us >= timer->due_us)
+    if (child >= n || !before (at (timers, child), timer))
       break;
     put (timers, i, at (timers, child));
     i = child;
@@ -82,6 +89,7 @@ lunfs_timers_arm (LunfsTimers *timers, LunfsTimer *timer, int64_t due_us)
   if (timer->slot)
     lunfs_timers_cancel (timers, timer);
   timer->due_us = due_us;
+  timer->round = timers->round;
   g_ptr_array_add (timers->heap, timer);
   sift_up (timers, timers->heap->len - 1);
 }
@@ -95,10 +103,12 @@ lunfs_timers_next_us (const LunfsTimers *timers)
 void
 lunfs_timers_run (LunfsTimers *timers, int64_t now_us)
 {
-  /* As many as are armed now: one that arms itself in the past again cannot keep us here. */
-  for (unsigned n = timers->heap->len; n > 0 && lunfs_timers_next_us (timers) <= now_us; n--) {
+  timers->round++;
+  while (lunfs_timers_next_us (timers) <= now_us) {
     LunfsTimer *timer = at (timers, 0);
 
+    if (timer->round == timers->round) /* armed in this call: so are all behind it that are due */
+      break;
     lunfs_timers_cancel (timers, timer);
     timer->fire (timer);
   }

@@ -13,10 +13,12 @@ struct LunfsTimer {
   void (*fire) (LunfsTimer *timer);
   int64_t due_us;
   unsigned slot; /* 1 + index in the heap; 0 = not armed */
+  unsigned round; /* of lunfs_timers_run when it was armed */
 };
 
 typedef struct {
   GPtrArray *heap;
+  unsigned round;
 } LunfsTimers;
 
 void lunfs_timers_init (LunfsTimers *timers);
@@ -26,7 +28,7 @@ void lunfs_timers_arm (LunfsTimers *timers, LunfsTimer *timer, int64_t due_us);
 void lunfs_timers_cancel (LunfsTimers *timers, LunfsTimer *timer); /* fine if not armed */
 /* When the next one is due; INT64_MAX if none. */
 int64_t lunfs_timers_next_us (const LunfsTimers *timers);
-/* Fire all that are due at @now_us; a timer armed again by its own fire() for a due time in the past waits for the next call. */
+/* Fire all that are due at @now_us; what is armed meanwhile waits for the next call, however soon it is due. */
 void lunfs_timers_run (LunfsTimers *timers, int64_t now_us);
 
 #endif
