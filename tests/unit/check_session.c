@@ -556,6 +556,23 @@ START_TEST (test_never_ready)
 }
 END_TEST
 
+/* Looking again waits for what is in flight; the others do not wait for that without end. */
+START_TEST (test_recheck_behind_flush)
+{
+  row.settings->replacement_timeout = 5;
+  row.settings->cmd_timeout = 10;
+  row.settings->noop_out_interval = 0;
+  up ();
+  fault (lunfs_ram_is_sync, 1, LUNFS_RAM_NO_ANSWER); /* may take two minutes */
+  send_io (0, LUNFS_OP_FLUSH, 0);
+  row_step (&row, 1000);
+  lunfs_ram_unit_attention (row.ram, 0x2a, 0x09);
+  send_io (1, LUNFS_OP_READ, 0);
+  ck_assert_int_eq (result (1, 12 * SECOND), -EIO);
+  ck_assert_int_eq (row_state (&row), LUNFS_SESSION_UP);
+}
+END_TEST
+
 /* TEST UNIT READY says yes, READ says no: not as fast as the wire allows. */
 START_TEST (test_half_ready)
 {
@@ -1010,6 +1027,7 @@ main (void)
   tcase_add_test (tc, test_not_ready);
   tcase_add_test (tc, test_start_unit);
   tcase_add_loop_test (tc, test_never_ready, 0, 2);
+  tcase_add_test (tc, test_recheck_behind_flush);
   tcase_add_test (tc, test_half_ready);
   tcase_add_test (tc, test_write_protected);
   tcase_add_loop_test (tc, test_busy, 0, 2);
