@@ -44,7 +44,7 @@ struct LunfsProbe {
   struct iovec iov;
   LunfsTimer timer; /* waits for a unit to become ready */
   Step step;
-  unsigned tries;
+  unsigned tries, restarts;
   bool running, in_flight, started_unit, have_capacity;
   bool has83, has80, hasb0, hasb2;
   LunfsLunInfo info;
@@ -250,11 +250,26 @@ not_ready (LunfsProbe *probe, const LunfsVerdict *verdict)
 }
 
 static void
+begin (LunfsProbe *probe)
+{
+  probe->started_unit = probe->have_capacity = false;
+  probe->has83 = probe->has80 = probe->hasb0 = probe->hasb2 = false;
+  probe->info = (LunfsLunInfo){ 0 };
+  probe->step = STEP_READY;
+  probe->tries = 0;
+  send_step (probe);
+}
+
+static void
 refused (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
 {
   switch (verdict->action) {
   case LUNFS_ACT_UNIT_ATTENTION:
     LUNFS_COUNT (probe->stats, unit_attentions, 1);
+    if (probe->step > STEP_START && probe->restarts++ < MAX_TRIES) { /* what was learned so far may be another LUN's */
+      begin (probe);
+      return;
+    }
     /* fall through */
   case LUNFS_ACT_RETRY:
     if (probe->tries < MAX_TRIES)
@@ -343,12 +358,8 @@ lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport)
   g_assert (!probe->running && !probe->in_flight);
   probe->transport = transport;
   probe->running = true;
-  probe->started_unit = probe->have_capacity = false;
-  probe->has83 = probe->has80 = probe->hasb0 = probe->hasb2 = false;
-  probe->info = (LunfsLunInfo){ 0 };
-  probe->step = STEP_READY;
-  probe->tries = 0;
-  send_step (probe);
+  probe->restarts = 0;
+  begin (probe);
 }
 
 void

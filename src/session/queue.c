@@ -181,10 +181,14 @@ retry_now (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict)
   requeue (s, req);
 }
 
+/* Once for a burst: what was sent before the depth was last halved says nothing about the depth now. */
 static void
-shrink_depth (LunfsSession *s)
+shrink_depth (LunfsSession *s, const LunfsCommand *cmd)
 {
   LUNFS_COUNT (s->stats, busy, 1);
+  if (cmd->submit_us < s->shrunk_us)
+    return;
+  s->shrunk_us = lunfs_lane_now_us (s->lane);
   s->depth = MAX (1, MIN (s->depth, s->active.length + 1) / 2);
   s->successes = 0;
 }
@@ -298,7 +302,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     retry_now (s, req, verdict);
     break;
   case LUNFS_ACT_BUSY:
-    shrink_depth (s);
+    shrink_depth (s, cmd);
     retry_later (s, req, verdict);
     break;
   case LUNFS_ACT_RETRY_LATER:

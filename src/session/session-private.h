@@ -61,6 +61,7 @@ struct LunfsSession {
   LunfsTask *tasks;
   unsigned ntasks;
   unsigned depth;      /* commands allowed now, adapted to BUSY */
+  int64_t shrunk_us;   /* when depth was halved last */
   unsigned successes;  /* since depth last changed */
   uint64_t next_seq;
   /* Commands the target turned out to lack; forgotten at each login. */
