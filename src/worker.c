@@ -805,21 +805,66 @@ set_up (Worker *w, GError **error)
   return true;
 }
 
-static void
-tear_down (Worker *w)
+static bool
+is_idle (const Worker *w)
 {
-  for (unsigned i = 0; i < w->nlanes; i++)
-    lunfs_lane_stop (w->lanes[i]);
+  for (unsigned i = 0; i < w->rows->len; i++)
+    if (!((const Row *) w->rows->pdata[i])->stopped)
+      return false;
+  return w->questions == 0;
+}
+
+static void
+free_rows (Worker *w)
+{
   for (unsigned i = 0; i < w->rows->len; i++) {
     Row *row = w->rows->pdata[i];
 
-    if (!row->stopped) /* its limit passed with requests in it: the process ends now */
-      continue;
     lunfs_lun_free (row->lun);
     lunfs_cache_free (row->cache);
     lunfs_session_free (row->session);
     g_free (row);
   }
+  g_ptr_array_unref (w->rows);
+}
+
+static void
+free_askings (Worker *w)
+{
+  g_queue_clear (&w->to_ask);
+  for (unsigned i = 0; i < w->askings->len; i++) {
+    Asking *a = w->askings->pdata[i];
+
+    g_free (a->host);
+    g_free (a->target_name);
+    g_free (a->error);
+    g_free (a);
+  }
+  g_ptr_array_unref (w->askings);
+}
+
+/* Works for what set_up left half done, too. */
+static void
+tear_down (Worker *w)
+{
+  for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
+    lunfs_lane_stop (w->lanes[i]);
+  if (!is_idle (w)) /* the limit passed with requests under way: what they use is given back by the end of the process */
+    _exit (w->exit_status);
+  free_rows (w);
+  free_askings (w);
+  lunfs_channel_free (w->channel);
+  lunfs_ops_free (w->ops, w->se);
+  lunfs_tree_free (w->tree);
+  for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
+    lunfs_lane_free (w->lanes[i]);
+  g_free (w->lanes);
+  lunfs_pool_free (w->pool);
+  lunfs_arena_free (w->arena);
+  lunfs_settings_free (w->settings);
+  g_clear_pointer (&w->loop, g_main_loop_unref);
+  g_free (w->first_text);
+  g_free (w);
 }
 
 int
@@ -827,6 +872,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
 {
   Worker *w = g_new0 (Worker, 1);
   g_autoptr (GError) error = NULL;
+  int status;
 
   w->fds = *fds;
   w->exit_status = 1;
@@ -837,6 +883,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   signal (SIGPIPE, SIG_IGN); /* libiscsi writes without MSG_NOSIGNAL */
   if (!set_up (w, &error)) {
     lunfs_error ("%s", error->message);
+    tear_down (w);
     return LUNFS_EXIT_FAILED;
   }
   w->loop = g_main_loop_new (NULL, FALSE);
@@ -855,7 +902,8 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   if (--w->unsettled == 0)
     send_settled (w);
   g_main_loop_run (w->loop);
+  status = w->exit_status;
   tear_down (w);
   g_main_context_release (NULL);
-  return w->exit_status;
+  return status;
 }

@@ -627,6 +627,18 @@ read_never (int fd, void *buf, size_t len, void *user)
   return -1;
 }
 
+void
+lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
+{
+  if (se)
+    fuse_session_destroy (se);
+  if (!ops)
+    return;
+  g_hash_table_unref (ops->snapshots);
+  g_mutex_clear (&ops->lock);
+  g_free (ops);
+}
+
 struct fuse_session *
 lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_request, size_t init_bytes,
                        bool allow_root, LunfsOps **out_ops, GError **error)
@@ -651,6 +663,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   fuse_opt_free_args (&args);
   if (!se || fuse_session_custom_io (se, &io, fuse_fd) != 0) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "libfuse does not take over the mount");
+    lunfs_ops_free (ops, se);
     return NULL;
   }
   ops->replaying = true;
@@ -658,6 +671,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   ops->replaying = false;
   if (fuse_session_exited (se)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "libfuse refuses the kernel's protocol version");
+    lunfs_ops_free (ops, se);
     return NULL;
   }
   *out_ops = ops;

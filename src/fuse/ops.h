@@ -22,5 +22,7 @@ struct fuse_session *lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_f
                                             size_t init_bytes, bool allow_root, LunfsOps **out_ops, GError **error);
 /* OPENs of the plain-file mount point that wait for its LUN: let them go on (it is up, or @give_up: EIO).  Any thread. */
 void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
+/* Nothing may be under way.  Closes the session's descriptor; either may be NULL. */
+void lunfs_ops_free (LunfsOps *ops, struct fuse_session *se);
 
 #endif
