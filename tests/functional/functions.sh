@@ -51,13 +51,17 @@ requires_root () { [ "$(id -u)" = 0 ] || skip "needs root"; }
 PATH=$PATH:/usr/sbin:/sbin
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/lunfs-test.XXXXXX")
 chmod 755 "$scratch"
+test_file=$(realpath "$0")
+cd "$scratch" # fio and others leave files where they are
+mkdir -m 1777 "$scratch/reports" # of sanitizers and valgrind, in files: a daemon's stderr is /dev/null
+chmod 1777 "$scratch/reports"
 cleanups=()
 cleanup_fn () { cleanups+=("$(printf '%q ' "$@")"); }
 
 bad_words='CRITICAL|[Aa]ssert|Sanitizer|runtime error|ERROR SUMMARY: [1-9]'
 scan_logs () {
   local f found=0
-  for f in "$scratch"/lunfs*.log "$scratch"/lunfs*.err "$scratch"/san.* "$scratch"/vg.*; do
+  for f in "$scratch"/lunfs*.log "$scratch"/lunfs*.err "$scratch"/reports/*; do
     [ -e "$f" ] || continue
     if grep -anE "$bad_words" "$f" >"$scratch/bad"; then
       echo "FAILED: $(basename "$f") has:" >&2
@@ -83,10 +87,11 @@ finish () {
   if [ "$status" != 77 ]; then scan_logs || status=1; fi
   if [ "$status" != 0 ] && [ "$status" != 77 ]; then
     status=1
-    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/san.* "$scratch"/vg.*; do
+    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/reports/*; do
       [ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 40 "$f"
     done
   fi
+  cd /
   if [ "${LUNFS_KEEP:-0}" = 1 ]; then
     echo "# kept: $scratch"
   else
@@ -177,8 +182,9 @@ private_mounts () {
   if [ "${LUNFS_PRIVATE_MOUNTS:-}" != "$test_name" ]; then
     trap - EXIT
     kill "$watchdog" 2>/dev/null || :
+    cd /
     rm -rf "$scratch"
-    LUNFS_PRIVATE_MOUNTS=$test_name exec unshare --mount --propagation private bash "$0" "$@"
+    LUNFS_PRIVATE_MOUNTS=$test_name exec unshare --mount --propagation private bash "$test_file" "$@"
   fi
   mkdir "$scratch/dev"
   mount -t tmpfs -o mode=755 tmpfs "$scratch/dev"
@@ -343,9 +349,9 @@ mounts=0
 declare -A lunfs_logs=() lunfs_pids=()
 lunfs_as=() # prefix: lunfs_as=(as_user) starts lunfs as an ordinary user
 
-export ASAN_OPTIONS="log_path=$scratch/san:detect_leaks=1:${ASAN_OPTIONS:-}"
-export UBSAN_OPTIONS="log_path=$scratch/san:print_stacktrace=1:${UBSAN_OPTIONS:-}"
-export TSAN_OPTIONS="log_path=$scratch/san:${TSAN_OPTIONS:-}"
+export ASAN_OPTIONS="log_path=$scratch/reports/asan:detect_leaks=1:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:log_path=$scratch/reports/ubsan:halt_on_error=0"
+export TSAN_OPTIONS="log_path=$scratch/reports/tsan:${TSAN_OPTIONS:-}"
 export G_DEBUG=${G_DEBUG:-fatal-criticals} MALLOC_PERTURB_=${MALLOC_PERTURB_:-165}
 
 # Sets $lunfs_cmd: the command, under valgrind if asked for.
@@ -353,7 +359,7 @@ set_lunfs_cmd () {
   lunfs_cmd=("${lunfs_as[@]}")
   if [ "$valgrind" != 0 ]; then
     lunfs_cmd+=(valgrind --quiet --error-exitcode=99 --trace-children=yes --child-silent-after-fork=no
-      --suppressions="$top_srcdir/tests/valgrind.supp" --log-file="$scratch/vg.%p")
+      --suppressions="$top_srcdir/tests/valgrind.supp" --log-file="$scratch/reports/vg.%p")
   fi
   if [ -x "$scratch/bin/lunfs" ]; then lunfs_cmd+=("$scratch/bin/lunfs"); else lunfs_cmd+=("$(command -v lunfs)"); fi
 }
