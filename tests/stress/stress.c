@@ -8,7 +8,9 @@
  * read again.
  *
  * Exit status: 0 all bytes were right, 1 corruption (told on stderr), 2 an I/O error, 3 wrong usage. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "history.h"
 #include "shadow.h"
 
