@@ -89,12 +89,34 @@ command_cb (struct iscsi_context *ctx, int status, void *data, void *priv)
 }
 
 static void
-login_cb (struct iscsi_context *ctx, int status, void *data, void *priv)
+login_over (Iscsi *self, int status)
 {
-  Iscsi *self = priv;
-
   self->login_called = true;
   self->login_status = status;
+}
+
+static void connect_cb (struct iscsi_context *ctx, int status, void *data, void *user);
+
+static void
+login_cb (struct iscsi_context *ctx, int status, void *data, void *user)
+{
+  const char *address = iscsi_get_target_address (ctx);
+
+  if (status != SCSI_STATUS_REDIRECT || !address || !*address) {
+    login_over (user, status);
+    return;
+  }
+  iscsi_disconnect (ctx);
+  if (iscsi_connect_async (ctx, address, connect_cb, user) != 0)
+    login_over (user, SCSI_STATUS_ERROR);
+}
+
+/* iscsi_full_connect_async would do the same, and lose a little memory with every connection that fails. */
+static void
+connect_cb (struct iscsi_context *ctx, int status, void *data, void *user)
+{
+  if (status != SCSI_STATUS_GOOD || iscsi_login_async (ctx, login_cb, user) != 0)
+    login_over (user, SCSI_STATUS_ERROR);
 }
 
 static void
@@ -542,7 +564,7 @@ lunfs_iscsi_open (LunfsLane *lane, const LunfsConnConf *conf, const LunfsTranspo
   configure (self, conf);
   portal = strchr (conf->address, ':') ? g_strdup_printf ("[%s]:%u", conf->address, conf->port)
                                        : g_strdup_printf ("%s:%u", conf->address, conf->port);
-  if (iscsi_full_connect_async (self->ctx, portal, -1, login_cb, self) < 0) {
+  if (iscsi_connect_async (self->ctx, portal, connect_cb, self) != 0) {
     const char *text = iscsi_get_error (self->ctx);
 
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TRANSPORT, "%s", text && *text ? text : "cannot connect");
