@@ -30,6 +30,26 @@ else
   expect_message no-such-host.invalid
 fi
 
+say "a target that sends us elsewhere"
+tgt_host=127.0.0.2
+start_target there
+add_target moved
+add_lun "$(backing moved 8M)"
+there=$port
+tgt_host=127.0.0.1
+start_target here
+add_target moved
+tgt --mode target --op update --tid "$tid" --name RedirectAddress --value 127.0.0.2
+tgt --mode target --op update --tid "$tid" --name RedirectPort --value "$there"
+tgt --mode target --op update --tid "$tid" --name RedirectReason --value Temporary
+start_lunfs "iscsi://$portal/$iqn/1" "$mnt"
+lun_up "$mnt" 1
+head -c 1000000 /dev/urandom | dd of="$mnt/lun1" conv=notrunc,fsync status=none
+same_data "$mnt/lun1" "$scratch/moved"
+use_target there
+expect_equal "$(count_connections)" 1 "connections"
+stop_lunfs "$mnt"
+
 if [ ! -e /proc/sys/net/ipv6 ] || ! grep -q '^0\{31\}1 ' /proc/net/if_inet6; then
   say "no IPv6 here"
   exit 0

@@ -34,7 +34,7 @@ grep -q 'running already' "$out"
 tgtd=$(cat "$state/tgtd.pid")
 supervisor=$(cat "$state/lunfs.pid")
 run "$quickstart" --stop
-! alive "$tgtd" || fail "tgtd still runs"
+wait_for "! alive $tgtd" 5 || fail "tgtd still runs"
 ! alive "$supervisor" || fail "lunfs still runs"
 [ ! -e "$state" ] || fail "$state is still there"
 run "$quickstart" --stop
