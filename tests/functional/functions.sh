@@ -186,6 +186,9 @@ private_mounts () {
     rm -rf "$scratch"
     LUNFS_PRIVATE_MOUNTS=$test_name exec unshare --mount --propagation private bash "$test_file" "$@"
   fi
+  # Our copies of what other tests have mounted would keep it alive after they have unmounted it.
+  local other
+  while read -r other; do umount -l "$other" 2>/dev/null || :; done < <(awk '$3 ~ /^fuse\.lunfs/ || $2 ~ /lunfs-test\./ {print $2}' /proc/self/mounts)
   mkdir "$scratch/dev"
   mount -t tmpfs -o mode=755 tmpfs "$scratch/dev"
   cleanup_fn umount -l "$scratch/dev"
