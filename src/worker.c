@@ -47,8 +47,8 @@ typedef struct {
   LunfsLun *lun;
   /* control thread */
   bool settled, stopped;
-  bool found;  /* by REPORT LUNS, not named by the user */
-  bool hidden; /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
+  bool found;            /* by REPORT LUNS, not named by the user */
+  bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
 } Row;
@@ -375,8 +375,7 @@ build_row (Worker *w, Row *row)
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
   row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), w->pool, &w->budget, &row->stats,
                                 row_recovered, row);
-  row->lun
-    = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
+  row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
   if (record->proven) {
     lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
     lunfs_cache_assume_written (row->cache);
@@ -409,9 +408,10 @@ add_lun (Worker *w, const char *host, uint16_t port, const char *target_name, ui
   Row *row;
 
   if (index < 0) {
-    lunfs_error ("%s lun %u: no room for it: %d LUNs in one mount, host and target names of 255 and 223 characters are the "
-                 "limits",
-                 target_name, lun, LUNFS_ARENA_LUNS);
+    lunfs_error (
+        "%s lun %u: no room for it: %d LUNs in one mount, host and target names of 255 and 223 characters are the "
+        "limits",
+        target_name, lun, LUNFS_ARENA_LUNS);
     return;
   }
   if (find_row (w, (unsigned) index))
@@ -588,8 +588,14 @@ status_text (void *user)
 
     if (row->hidden)
       continue;
-    luns[status.nluns] = (LunfsStatusLun){ row->record->target_name, row->record->host, row->record->port, row->record->lun,
-                                row->session,             row->lun,          &row->stats,       NULL };
+    luns[status.nluns] = (LunfsStatusLun){ row->record->target_name,
+                                           row->record->host,
+                                           row->record->port,
+                                           row->record->lun,
+                                           row->session,
+                                           row->lun,
+                                           &row->stats,
+                                           NULL };
     luns[status.nluns++].file = lunfs_tree_path (w->tree, row->index);
   }
   for (unsigned i = 0; i < w->askings->len; i++) {
@@ -622,7 +628,8 @@ describe_unflushed (Worker *w)
 
   for (unsigned i = 0; i < w->rows->len; i++) {
     Row *row = w->rows->pdata[i];
-    uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes), unsynced = LUNFS_VALUE (&row->stats, unsynced_writes);
+    uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes),
+             unsynced = LUNFS_VALUE (&row->stats, unsynced_writes);
 
     if (row->hidden || (unsynced == 0 && row->drain_result == 0))
       continue;
@@ -849,7 +856,8 @@ tear_down (Worker *w)
 {
   for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
     lunfs_lane_stop (w->lanes[i]);
-  if (!is_idle (w)) /* the limit passed with requests under way: what they use is given back by the end of the process */
+  if (!is_idle (
+          w)) /* the limit passed with requests under way: what they use is given back by the end of the process */
     _exit (w->exit_status);
   free_rows (w);
   free_askings (w);
@@ -896,7 +904,8 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   w->unsettled = 1; /* held until all first questions are out */
   find_luns (w);
   if (!(w->arena->header->init_flags & FUSE_HAS_RESEND))
-    lunfs_notice ("this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
+    lunfs_notice (
+        "this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
   lunfs_channel_start (w->channel, w->arena->header->worker_count > 1);
   lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
   if (--w->unsettled == 0)

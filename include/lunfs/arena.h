@@ -19,7 +19,7 @@
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
 #define LUNFS_CHUNK_BYTES 65536u
-#define LUNFS_MAX_WRITE (1u << 20)                                      /* FUSE max_write, bytes */
+#define LUNFS_MAX_WRITE (1u << 20)                                     /* FUSE max_write, bytes */
 #define LUNFS_CHUNKS_PER_REQUEST (LUNFS_MAX_WRITE / LUNFS_CHUNK_BYTES) /* 16 */
 /* struct fuse_in_header + struct fuse_write_in: a WRITE's payload starts exactly behind it. */
 #define LUNFS_SLOT_HEADER_BYTES 80
@@ -51,7 +51,7 @@ typedef struct {
   char host[256];
   uint16_t port;
   char identity[256]; /* LunfsIdentity.text */
-  uint32_t dirty; /* unstable writes existed when the last worker ended */
+  uint32_t dirty;     /* unstable writes existed when the last worker ended */
 } LunfsArenaLun;
 
 typedef struct {

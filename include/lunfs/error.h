@@ -10,8 +10,8 @@
 
 typedef enum {
   LUNFS_EXIT_OK = 0,
-  LUNFS_EXIT_FAILED = 1,       /* anything not named below */
-  LUNFS_EXIT_SESSION = 2,      /* target or LUN not found on the portal (iscsiadm: session not found) */
+  LUNFS_EXIT_FAILED = 1,  /* anything not named below */
+  LUNFS_EXIT_SESSION = 2, /* target or LUN not found on the portal (iscsiadm: session not found) */
   LUNFS_EXIT_NOMEM = 3,
   LUNFS_EXIT_TRANSPORT = 4,    /* connection problem */
   LUNFS_EXIT_LOGIN = 5,        /* the target refused the login for another reason than those below */
@@ -23,8 +23,8 @@ typedef enum {
   LUNFS_EXIT_NO_OBJECTS = 21,  /* nothing found: no targets, no LUNs */
   LUNFS_EXIT_AUTH = 24,        /* authentication or authorization failed */
   LUNFS_EXIT_BUSY = 28,
-  LUNFS_EXIT_UNFLUSHED = 33,   /* stopped, but data could not be written to the target in time */
-  LUNFS_EXIT_MOUNT = 40,       /* mounting failed */
+  LUNFS_EXIT_UNFLUSHED = 33, /* stopped, but data could not be written to the target in time */
+  LUNFS_EXIT_MOUNT = 40,     /* mounting failed */
 } LunfsExit;
 
 /* GError domain; code is a LunfsExit. */

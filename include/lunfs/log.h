@@ -37,10 +37,10 @@ void lunfs_log_debug_line (const char *domain, const char *format, ...) G_GNUC_P
 #define lunfs_notice(...) lunfs_log (LUNFS_LOG_NOTICE, __VA_ARGS__)
 #define lunfs_info(...) lunfs_log (LUNFS_LOG_INFO, __VA_ARGS__)
 /* lunfs_debug (SESSION, "...") */
-#define lunfs_debug(domain, ...) \
-  do { \
-    if (G_UNLIKELY (lunfs_log_debug_mask & LUNFS_DBG_##domain)) \
-      lunfs_log_debug_line (#domain, __VA_ARGS__); \
+#define lunfs_debug(domain, ...)                                                                                       \
+  do {                                                                                                                 \
+    if (G_UNLIKELY (lunfs_log_debug_mask & LUNFS_DBG_##domain))                                                        \
+      lunfs_log_debug_line (#domain, __VA_ARGS__);                                                                     \
   } while (0)
 
 #endif

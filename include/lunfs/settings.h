@@ -45,16 +45,16 @@ typedef struct {
   int stop_timeout;        /* 30: flush, log out and unmount end within this after SIGTERM */
 
   /* data path */
-  int queue_depth;     /* 128: commands in flight per LUN, 1..128 */
-  int max_background;  /* 256: FUSE requests the kernel keeps in flight */
-  int lanes;           /* 1: threads of the data path */
-  bool read_only;      /* ro */
-  uint64_t buffer_size; /* bytes; upper bound of request buffers; 0 (default): enough for max_background requests */
+  int queue_depth;        /* 128: commands in flight per LUN, 1..128 */
+  int max_background;     /* 256: FUSE requests the kernel keeps in flight */
+  int lanes;              /* 1: threads of the data path */
+  bool read_only;         /* ro */
+  uint64_t buffer_size;   /* bytes; upper bound of request buffers; 0 (default): enough for max_background requests */
   uint64_t unstable_size; /* bytes; written data kept until SYNCHRONIZE CACHE, default 64 MiB */
 
   /* presentation */
-  uint32_t uid, gid;  /* owner of the files; the caller's by default */
-  uint32_t umask;     /* 0177 -> LUN files 0600 */
+  uint32_t uid, gid; /* owner of the files; the caller's by default */
+  uint32_t umask;    /* 0177 -> LUN files 0600 */
   bool allow_other, allow_root;
   GPtrArray *mount_options; /* char*: further options for the kernel/fusermount3: nosuid, noexec, context=... */
 

@@ -10,35 +10,35 @@
 #include <stdint.h>
 
 /* X (name, help) */
-#define LUNFS_COUNTERS(X) \
-  X (reads, "read requests answered") \
-  X (writes, "write requests answered") \
-  X (flushes, "fsync requests answered") \
-  X (discards, "punch-hole requests answered") \
-  X (zeroes, "zero-range requests answered") \
-  X (extents, "hole and data look-ups answered") \
-  X (read_bytes, "bytes read by users") \
-  X (write_bytes, "bytes written by users") \
-  X (errors, "requests answered with an error") \
-  X (in_flight, "commands at the target now") \
-  X (queued, "requests waiting for the session now") \
-  X (logins, "successful logins") \
-  X (relogins, "successful logins after the first") \
-  X (login_failures, "logins that failed") \
-  X (session_losses, "sessions lost") \
-  X (replayed, "commands sent again after a session loss") \
-  X (retries, "commands sent again for status or sense") \
-  X (unit_attentions, "unit attentions received") \
-  X (busy, "BUSY and TASK SET FULL answers") \
-  X (timeouts, "commands that ran out of time") \
-  X (noops, "NOP-Outs sent to prove a session alive") \
-  X (sync_cache, "SYNCHRONIZE CACHE commands") \
-  X (fua_writes, "WRITE commands with FUA") \
-  X (unmaps, "UNMAP commands") \
-  X (write_sames, "WRITE SAME commands") \
-  X (read_modify_writes, "writes that needed the blocks around them first") \
-  X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now") \
-  X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now") \
+#define LUNFS_COUNTERS(X)                                                                                              \
+  X (reads, "read requests answered")                                                                                  \
+  X (writes, "write requests answered")                                                                                \
+  X (flushes, "fsync requests answered")                                                                               \
+  X (discards, "punch-hole requests answered")                                                                         \
+  X (zeroes, "zero-range requests answered")                                                                           \
+  X (extents, "hole and data look-ups answered")                                                                       \
+  X (read_bytes, "bytes read by users")                                                                                \
+  X (write_bytes, "bytes written by users")                                                                            \
+  X (errors, "requests answered with an error")                                                                        \
+  X (in_flight, "commands at the target now")                                                                          \
+  X (queued, "requests waiting for the session now")                                                                   \
+  X (logins, "successful logins")                                                                                      \
+  X (relogins, "successful logins after the first")                                                                    \
+  X (login_failures, "logins that failed")                                                                             \
+  X (session_losses, "sessions lost")                                                                                  \
+  X (replayed, "commands sent again after a session loss")                                                             \
+  X (retries, "commands sent again for status or sense")                                                               \
+  X (unit_attentions, "unit attentions received")                                                                      \
+  X (busy, "BUSY and TASK SET FULL answers")                                                                           \
+  X (timeouts, "commands that ran out of time")                                                                        \
+  X (noops, "NOP-Outs sent to prove a session alive")                                                                  \
+  X (sync_cache, "SYNCHRONIZE CACHE commands")                                                                         \
+  X (fua_writes, "WRITE commands with FUA")                                                                            \
+  X (unmaps, "UNMAP commands")                                                                                         \
+  X (write_sames, "WRITE SAME commands")                                                                               \
+  X (read_modify_writes, "writes that needed the blocks around them first")                                            \
+  X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now")                                     \
+  X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now")                                               \
   X (rewritten, "unstable writes sent again after a login")
 
 #define LUNFS_LATENCY_BUCKETS 28 /* bucket i: below 2^i microseconds; the last one takes the rest */
@@ -56,9 +56,8 @@ typedef struct {
 } LunfsStats;
 
 /* Single writer: a plain load and store is enough and costs no lock prefix. */
-#define LUNFS_COUNT(stats, name, n) \
-  atomic_store_explicit (&(stats)->name, \
-                         atomic_load_explicit (&(stats)->name, memory_order_relaxed) + (uint64_t) (n), \
+#define LUNFS_COUNT(stats, name, n)                                                                                    \
+  atomic_store_explicit (&(stats)->name, atomic_load_explicit (&(stats)->name, memory_order_relaxed) + (uint64_t) (n), \
                          memory_order_relaxed)
 #define LUNFS_GAUGE(stats, name, value) atomic_store_explicit (&(stats)->name, (uint64_t) (value), memory_order_relaxed)
 #define LUNFS_VALUE(stats, name) atomic_load_explicit (&(stats)->name, memory_order_relaxed)

@@ -344,7 +344,7 @@ static void
 recovery_ended (LunfsCache *c)
 {
   if (c->recovery_failed)
-    return; /* the session is down again: lunfs_cache_up comes again */
+    return;      /* the session is down again: lunfs_cache_up comes again */
   if (!c->wce) { /* written through */
     c->synced = c->written;
     lunfs_unstable_drop (c->unstable, lunfs_unstable_last (c->unstable));
@@ -391,7 +391,8 @@ rewrite_done (LunfsRequest *req)
     c->recovery_failed = true;
   } else if (req->result < 0) {
     /* Acknowledged, and the target does not take it any more: said by the next fsync, never silently. */
-    lunfs_error ("data of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " could not be written again after a login: %s",
+    lunfs_error ("data of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
+                 " could not be written again after a login: %s",
                  req->length, req->offset, g_strerror (-req->result));
     c->lost_error = req->result;
   }

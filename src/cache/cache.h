@@ -29,8 +29,8 @@ typedef struct {
 } LunfsBudget;
 
 /* @lower is borrowed. @recovered: everything unstable has been written again after lunfs_cache_up; the session may serve. */
-LunfsCache *lunfs_cache_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsBudget *budget, LunfsStats *stats,
-                             void (*recovered) (void *user), void *user);
+LunfsCache *lunfs_cache_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsBudget *budget,
+                             LunfsStats *stats, void (*recovered) (void *user), void *user);
 void lunfs_cache_free (LunfsCache *cache); /* nothing in flight; unstable data is forgotten */
 LunfsLayer *lunfs_cache_layer (LunfsCache *cache);
 /* An earlier worker wrote to the LUN and nobody knows whether it flushed: the first FLUSH is never skipped. */

@@ -14,9 +14,9 @@ typedef struct {
 
 typedef struct {
   LunfsLoginOutcome outcome;
-  const char *text;        /* if outcome is not OK */
-  GPtrArray *targets;      /* of LunfsFoundTarget, each target once; SendTargets only */
-  const uint16_t *luns;    /* sorted; REPORT LUNS only */
+  const char *text;     /* if outcome is not OK */
+  GPtrArray *targets;   /* of LunfsFoundTarget, each target once; SendTargets only */
+  const uint16_t *luns; /* sorted; REPORT LUNS only */
   unsigned nluns;
 } LunfsFound;
 

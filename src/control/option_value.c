@@ -11,8 +11,7 @@
 
 #define WORD_MAX 40
 
-static bool G_GNUC_PRINTF (2, 3)
-bad (GError **error, const char *format, ...)
+static bool G_GNUC_PRINTF (2, 3) bad (GError **error, const char *format, ...)
 {
   va_list args;
   va_start (args, format);

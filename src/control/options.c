@@ -23,8 +23,7 @@
 #define SECRET_MIN_BYTES 12 /* RFC 7143 9.2.1: at least 96 bits */
 #define SECRET_MAX_BYTES 255
 
-static bool G_GNUC_PRINTF (2, 3)
-usage (GError **error, const char *format, ...)
+static bool G_GNUC_PRINTF (2, 3) usage (GError **error, const char *format, ...)
 {
   va_list args;
   va_start (args, format);
@@ -209,7 +208,8 @@ check_login (const LunfsSettings *s, GError **error)
   if (s->password && !s->user)
     return usage (error, "there is a password but no user name; give user=NAME or write it into the credentials");
   if (s->user && !s->password)
-    return usage (error, "there is a user name but no password; give credentials=FILE (mode 0600) with a line password=…");
+    return usage (error,
+                  "there is a user name but no password; give credentials=FILE (mode 0600) with a line password=…");
   if ((s->target_user || s->target_password) && !s->password)
     return usage (error, "mutual CHAP (target_user, target_password) needs user and password too");
   if (s->target_password && !s->target_user)

@@ -33,8 +33,8 @@ numeric (GInetSocketAddress *address)
 {
   g_autofree char *text = g_inet_address_to_string (g_inet_socket_address_get_address (address));
   guint32 scope = g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV6
-                    ? g_inet_socket_address_get_scope_id (address)
-                    : 0;
+                      ? g_inet_socket_address_get_scope_id (address)
+                      : 0;
 
   return scope ? g_strdup_printf ("%s%%%u", text, scope) : g_steal_pointer (&text);
 }
@@ -44,8 +44,7 @@ next_cb (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Lookup *lookup = user_data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) address
-    = g_socket_address_enumerator_next_finish (lookup->addresses, result, &error);
+  g_autoptr (GSocketAddress) address = g_socket_address_enumerator_next_finish (lookup->addresses, result, &error);
 
   if (!address || lookup->found->len >= LUNFS_RESOLVE_MAX) {
     lookup_ended (lookup, error ? error->message : NULL);

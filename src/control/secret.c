@@ -264,8 +264,8 @@ lunfs_credentials_read_file (const char *path, LunfsCredentials *out, GError **e
 bool
 lunfs_credentials_read_fd (int fd, LunfsCredentials *out, GError **error)
 {
-  g_autofree char *what
-      = fd == 0 ? g_strdup ("credentials on standard input") : g_strdup_printf ("credentials on descriptor %d", fd);
+  g_autofree char *what =
+      fd == 0 ? g_strdup ("credentials on standard input") : g_strdup_printf ("credentials on descriptor %d", fd);
   return read_credentials (fd, what, out, error);
 }
 
@@ -285,7 +285,7 @@ from_env (const char *name)
 void
 lunfs_credentials_from_env (LunfsCredentials *out)
 {
-  *out = (LunfsCredentials) {
+  *out = (LunfsCredentials){
     .user = from_env ("LIBISCSI_CHAP_USERNAME"),
     .password = from_env ("LIBISCSI_CHAP_PASSWORD"),
     .target_user = from_env ("LIBISCSI_CHAP_TARGET_USERNAME"),

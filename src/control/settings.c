@@ -24,7 +24,10 @@ typedef struct {
   size_t offset;
 } Field;
 
-#define FIELD(kind, name) { #name, FIELD_##kind, offsetof (LunfsSettings, name) }
+#define FIELD(kind, name)                                                                                              \
+  {                                                                                                                    \
+#name, FIELD_##kind, offsetof(LunfsSettings, name)                                                                 \
+  }
 
 static const Field fields[] = {
   FIELD (STRING, source.host),

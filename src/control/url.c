@@ -24,8 +24,7 @@
 #define NAME_MAX_BYTES 223 /* RFC 7143 4.2.7.1 */
 #define HOST_MAX_BYTES 253
 
-static bool G_GNUC_PRINTF (2, 3)
-bad (GError **error, const char *format, ...)
+static bool G_GNUC_PRINTF (2, 3) bad (GError **error, const char *format, ...)
 {
   va_list args;
   va_start (args, format);

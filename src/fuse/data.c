@@ -26,7 +26,7 @@ send_reply (LunfsCall *call, int error, struct iovec *iov, unsigned niov)
   out[0] = (struct iovec){ &call->out, sizeof call->out };
   if (writev (env->fuse_fd, out, (int) (1 + niov)) < 0 && errno != ENOENT && errno != ENODEV)
     lunfs_warning ("answering the kernel failed: %s", g_strerror (errno)); /* ENOENT: the caller is gone */
-  if (call->req.chunks && call->req.nchunks == 0) /* the data is kept: so are the chunks */
+  if (call->req.chunks && call->req.nchunks == 0)                          /* the data is kept: so are the chunks */
     call->nchunks = 0;
   lunfs_pool_give (env->pool, call->chunk, call->nchunks);
   call->nchunks = 0;
@@ -72,7 +72,8 @@ submit (LunfsCall *call, LunfsOp op, uint64_t offset, uint64_t length, uint32_t 
   req->iov = call->iov;
   req->chunks = NULL;
   req->nchunks = 0;
-  if (op == LUNFS_OP_WRITE && length > (call->nchunks - 1) * (uint64_t) LUNFS_CHUNK_BYTES) { /* not cut short by the LUN's end */
+  if (op == LUNFS_OP_WRITE
+      && length > (call->nchunks - 1) * (uint64_t) LUNFS_CHUNK_BYTES) { /* not cut short by the LUN's end */
     req->chunks = call->chunk;
     req->nchunks = call->nchunks;
   }

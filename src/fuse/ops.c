@@ -25,7 +25,7 @@
 struct LunfsOps {
   LunfsOpsConf conf;
   bool replaying; /* libfuse's answer to the saved INIT goes nowhere */
-  GMutex lock; /* Protects waiting_opens. */
+  GMutex lock;    /* Protects waiting_opens. */
   GQueue waiting_opens;
   bool opens_allowed, opens_refused;
   /* Control thread only: the status texts of open files. */
@@ -654,8 +654,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   g_mutex_init (&ops->lock);
   g_queue_init (&ops->waiting_opens);
   ops->next_snapshot = (uint64_t) g_get_real_time (); /* no number of an earlier worker's, whose files may be open */
-  ops->snapshots
-    = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, free_snapshot);
+  ops->snapshots = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, free_snapshot);
   fuse_opt_add_arg (&args, "lunfs");
   if (allow_root)
     fuse_opt_add_arg (&args, "-oallow_root");

@@ -24,7 +24,7 @@ struct LunfsTree {
   LunfsTreeConf conf;
   struct timespec born;
   _Atomic (LunfsLun *) luns[LUNFS_ARENA_LUNS];
-  GMutex lock; /* Protects all below. */
+  GMutex lock;        /* Protects all below. */
   GPtrArray *targets; /* names */
   Leaf leaves[LUNFS_ARENA_LUNS];
 };

@@ -48,7 +48,7 @@ typedef struct {
   uint16_t lun_wire;
   bool discovery;
   LunfsWatch watch;
-  LunfsDefer flush; /* sends what this pass submitted */
+  LunfsDefer flush;              /* sends what this pass submitted */
   uint64_t unsent, unsent_bytes; /* commands; bytes they write */
 
   GQueue in_flight;  /* submitted, not answered */
@@ -190,7 +190,8 @@ login_text (LunfsLoginOutcome outcome, const char *text)
 {
   /* libiscsi 1.19 parses the padding behind an unaligned TargetName/CHAP text as text (LIO, mutual CHAP). */
   if (text && strstr (text, "NUL not found"))
-    return "login failed: libiscsi could not read the target's answer (a known fault with mutual CHAP: try a target user "
+    return "login failed: libiscsi could not read the target's answer (a known fault with mutual CHAP: try a target "
+           "user "
            "name whose length divided by 4 leaves 2)";
   switch (outcome) {
   case LUNFS_LOGIN_AUTH:
@@ -371,8 +372,8 @@ ready (LunfsWatch *watch, uint32_t events)
   Iscsi *self = (Iscsi *) ((char *) watch - offsetof (Iscsi, watch));
   int error = 0;
   socklen_t len = sizeof error;
-  int revents = (events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0)
-                | (events & EPOLLERR ? POLLERR : 0) | (events & EPOLLHUP ? POLLHUP : 0);
+  int revents = (events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0) | (events & EPOLLERR ? POLLERR : 0)
+                | (events & EPOLLHUP ? POLLHUP : 0);
 
   /* The socket is broken: its error says why better than libiscsi, which must not see the context again. */
   if ((events & EPOLLERR) && getsockopt (watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error) {
@@ -527,8 +528,8 @@ configure (Iscsi *self, const LunfsConnConf *conf)
   /* Stable, so that the next login of this nexus ends the session before it (RFC 7143 6.3.5). */
   iscsi_set_isid_random (ctx, conf->isid_random, conf->isid_qualifier);
   /* Explicit: with the default offer the library hangs if the target leaves the key out. */
-  iscsi_set_header_digest (
-    ctx, conf->header_digest == LUNFS_DIGEST_CRC32C ? ISCSI_HEADER_DIGEST_CRC32C : ISCSI_HEADER_DIGEST_NONE);
+  iscsi_set_header_digest (ctx, conf->header_digest == LUNFS_DIGEST_CRC32C ? ISCSI_HEADER_DIGEST_CRC32C
+                                                                           : ISCSI_HEADER_DIGEST_NONE);
   if (conf->user && conf->password)
     iscsi_set_initiator_username_pwd (ctx, conf->user, conf->password);
   if (conf->target_user && conf->target_password)
@@ -583,7 +584,7 @@ lunfs_iscsi_self_test (GError **error)
   bool ok;
 
   if (!task)
-    return true; /* out of memory: nothing known */
+    return true;                      /* out of memory: nothing known */
   scsi_task_set_iov_in (task, &v, 7); /* the library writes, we read */
   scsi_task_set_iov_out (task, &v, 9);
   ok = task->iovector_in.iov == &v && task->iovector_in.niov == 7 && task->iovector_out.iov == &v

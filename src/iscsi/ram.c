@@ -343,8 +343,8 @@ write_same (LunfsRam *ram, LunfsCommand *cmd, uint64_t lba, uint32_t nblocks)
   const LunfsRamConf *c = &ram->conf;
   bool unmap = (cmd->cdb[1] & 0x08) != 0;
 
-  if (c->no_write_same || (unmap && !c->lbpws)
-      || nblocks == 0 || (c->max_write_same_blocks && nblocks > c->max_write_same_blocks)) {
+  if (c->no_write_same || (unmap && !c->lbpws) || nblocks == 0
+      || (c->max_write_same_blocks && nblocks > c->max_write_same_blocks)) {
     check (cmd, LUNFS_KEY_ILLEGAL_REQUEST, c->no_write_same ? c->refusal_asc : 0x24, 0, false);
     return;
   }

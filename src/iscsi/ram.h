@@ -18,9 +18,9 @@ typedef struct {
   uint64_t nblocks; /* not beyond that of lunfs_ram_new */
   uint32_t block_size;
   bool wce, dpofua, write_protected;
-  bool no_modes;    /* no MODE SENSE */
-  bool no16;        /* none of the 16-byte commands */
-  bool no_sync;     /* no SYNCHRONIZE CACHE in any form */
+  bool no_modes; /* no MODE SENSE */
+  bool no16;     /* none of the 16-byte commands */
+  bool no_sync;  /* no SYNCHRONIZE CACHE in any form */
   bool lbpme, lbprz, lbpu, lbpws;
   bool no_write_same;
   uint8_t refusal_asc; /* what an unknown command gets: 20h (the default) or 24h */

@@ -40,7 +40,7 @@ struct LunfsCommand {
   int64_t submit_us; /* lane clock, set by submit */
 
   bool answered; /* transport's own, like space: */
-  _Alignas (16) unsigned char space[224];
+  _Alignas(16) unsigned char space[224];
 };
 
 typedef enum {
@@ -92,6 +92,6 @@ struct LunfsTransport {
 /* Start connecting and logging in; the outcome comes by events->login, unless the owner closes first (its deadline).
  * @conf's strings are only read during the call.  NULL with @error if it cannot even start. */
 typedef LunfsTransport *(*LunfsTransportOpen) (LunfsLane *lane, const LunfsConnConf *conf,
-                                              const LunfsTransportEvents *events, void *user, GError **error);
+                                               const LunfsTransportEvents *events, void *user, GError **error);
 
 #endif

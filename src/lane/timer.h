@@ -12,7 +12,7 @@ typedef struct LunfsTimer LunfsTimer;
 struct LunfsTimer {
   void (*fire) (LunfsTimer *timer);
   int64_t due_us;
-  unsigned slot; /* 1 + index in the heap; 0 = not armed */
+  unsigned slot;  /* 1 + index in the heap; 0 = not armed */
   unsigned round; /* of lunfs_timers_run when it was armed */
 };
 

@@ -196,8 +196,7 @@ send_data (LunfsIo *io, LunfsIoPart *part)
     part->req.chunks = io->req->chunks;
     part->req.nchunks = io->req->nchunks;
   }
-  part->req.niov
-    = lunfs_iov_slice (io->iov, io->niov, io->next - io->start, stop - io->next, part->iov, LUNFS_IO_IOV);
+  part->req.niov = lunfs_iov_slice (io->iov, io->niov, io->next - io->start, stop - io->next, part->iov, LUNFS_IO_IOV);
   send_part (io, part, io->req->op, io->next, stop - io->next);
 }
 
@@ -206,7 +205,8 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
 {
   const LunfsIoContext *c = io->context;
   uint64_t granularity = (uint64_t) c->info->limits.unmap_granularity_blocks * c->block_size;
-  uint64_t max = MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
+  uint64_t max =
+      MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
   uint64_t shift = granularity ? (uint64_t) c->info->limits.unmap_alignment_blocks * c->block_size % granularity : 0;
   uint64_t stop = lunfs_piece_end (io->next + granularity - shift, io->end + granularity - shift, max, granularity)
                   - (granularity - shift);
@@ -246,8 +246,8 @@ start_data (LunfsIo *io)
     io->end = io->span.end - (io->span.tail_skip ? c->block_size : 0);
     if (io->end < io->start || (one_block (io) && !lunfs_span_aligned (&io->span)))
       io->end = io->start;
-    io->method
-      = lunfs_zero_method (c->info, c->zero_refused, io->req->op, io->start / c->block_size, io->end / c->block_size);
+    io->method =
+        lunfs_zero_method (c->info, c->zero_refused, io->req->op, io->start / c->block_size, io->end / c->block_size);
   } else {
     surround (io);
     io->start = io->span.start;
@@ -261,8 +261,8 @@ static bool
 take_bounce (LunfsIo *io)
 {
   io->have_chunk = lunfs_pool_take (io->context->pool, &io->bounce_chunk, 1);
-  io->bounce = io->have_chunk ? lunfs_pool_chunk (io->context->pool, io->bounce_chunk)
-                              : g_try_malloc (LUNFS_CHUNK_BYTES);
+  io->bounce =
+      io->have_chunk ? lunfs_pool_chunk (io->context->pool, io->bounce_chunk) : g_try_malloc (LUNFS_CHUNK_BYTES);
   return io->bounce != NULL;
 }
 

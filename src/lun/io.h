@@ -36,8 +36,8 @@ typedef struct {
 struct LunfsIo {
   LunfsOrderNode node; /* writes only */
   bool ordered;
-  GList link;    /* free list of the LUN */
-  void *lun;     /* for the owner */
+  GList link; /* free list of the LUN */
+  void *lun;  /* for the owner */
   LunfsIoContext *context;
   LunfsRequest *req;
   void (*done) (LunfsIo *io);

@@ -20,7 +20,7 @@ block_size_usable (uint32_t size)
 static bool
 size_usable (uint64_t last_lba, uint32_t block_size)
 {
-  return block_size_usable (block_size) && last_lba < (uint64_t)G_MAXINT64 / block_size;
+  return block_size_usable (block_size) && last_lba < (uint64_t) G_MAXINT64 / block_size;
 }
 
 /* SBC-3 5.16.2: 32 bytes, of which SBC-2 had the first 12 or 13; what did not come is off. */
@@ -56,7 +56,7 @@ lunfs_capacity10_parse (const uint8_t *buf, size_t len, LunfsCapacity *out)
   if (!block_size_usable (block_size))
     return false;
   *out = (LunfsCapacity){
-    .nblocks = last_lba == G_MAXUINT32 ? 0 : (uint64_t)last_lba + 1,
+    .nblocks = last_lba == G_MAXUINT32 ? 0 : (uint64_t) last_lba + 1,
     .block_size = block_size,
     .physical_block_size = block_size,
   };

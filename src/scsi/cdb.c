@@ -135,7 +135,7 @@ unsigned
 lunfs_cdb_read (uint8_t *cdb, bool use10, uint64_t lba, uint32_t nblocks)
 {
   if (use10)
-    return block_range10 (cdb, OP_READ10, 0, (uint32_t)lba, (uint16_t)nblocks);
+    return block_range10 (cdb, OP_READ10, 0, (uint32_t) lba, (uint16_t) nblocks);
   return block_range16 (cdb, OP_READ16, 0, lba, nblocks);
 }
 
@@ -145,7 +145,7 @@ lunfs_cdb_write (uint8_t *cdb, bool use10, uint64_t lba, uint32_t nblocks, bool 
   uint8_t flags = fua ? RW_FUA : 0;
 
   if (use10)
-    return block_range10 (cdb, OP_WRITE10, flags, (uint32_t)lba, (uint16_t)nblocks);
+    return block_range10 (cdb, OP_WRITE10, flags, (uint32_t) lba, (uint16_t) nblocks);
   return block_range16 (cdb, OP_WRITE16, flags, lba, nblocks);
 }
 

@@ -72,7 +72,7 @@ append_name (char *text, const uint8_t *id, size_t id_len)
     bool space = is_space (id[i]);
 
     if (!space || !in_space)
-      text[used++] = g_ascii_isalnum (id[i]) || (id[i] && strchr ("#+-.:=@_", id[i])) ? (char)id[i] : '_';
+      text[used++] = g_ascii_isalnum (id[i]) || (id[i] && strchr ("#+-.:=@_", id[i])) ? (char) id[i] : '_';
     in_space = space;
   }
   text[used] = '\0';
@@ -177,7 +177,7 @@ next_designator (const uint8_t *buf, size_t n, size_t *off, Designator *d)
     .id = p + 4,
     .id_len = p[3],
   };
-  *off += 4 + (size_t)p[3];
+  *off += 4 + (size_t) p[3];
   return true;
 }
 
@@ -209,7 +209,7 @@ lunfs_vpd80_parse (const uint8_t *buf, size_t len, LunfsIdentity *id)
   const uint8_t *serial;
   size_t serial_len;
 
-  if (n <= LUNFS_VPD_HEADER_BYTES || n < LUNFS_VPD_HEADER_BYTES + (size_t)lunfs_get_be16 (buf + 2))
+  if (n <= LUNFS_VPD_HEADER_BYTES || n < LUNFS_VPD_HEADER_BYTES + (size_t) lunfs_get_be16 (buf + 2))
     return false;
   serial = buf + LUNFS_VPD_HEADER_BYTES;
   serial_len = n - LUNFS_VPD_HEADER_BYTES;
@@ -217,7 +217,7 @@ lunfs_vpd80_parse (const uint8_t *buf, size_t len, LunfsIdentity *id)
     return false;
   trim (&serial, &serial_len);
   for (size_t i = 0; i < serial_len; i++)
-    id->serial[i] = g_ascii_isprint (serial[i]) ? (char)serial[i] : '?';
+    id->serial[i] = g_ascii_isprint (serial[i]) ? (char) serial[i] : '?';
   id->serial[serial_len] = '\0'; /* fits: append_name () refused what is longer */
   if (id->text[0] == '\0')
     memcpy (id->text, text, sizeof text);

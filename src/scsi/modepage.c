@@ -21,8 +21,8 @@ page_bytes (const uint8_t *p, size_t n)
   if (n < 2)
     return 0;
   if (!(p[0] & PAGE_SPF))
-    return 2 + (size_t)p[1];
-  return n < 4 ? 0 : 4 + (size_t)lunfs_get_be16 (p + 2);
+    return 2 + (size_t) p[1];
+  return n < 4 ? 0 : 4 + (size_t) lunfs_get_be16 (p + 2);
 }
 
 /* Walk the pages from @off on.  Page 00h is a vendor's, in any format, and always the last. */
@@ -62,7 +62,7 @@ lunfs_mode6_parse (const uint8_t *buf, size_t len, LunfsModes *out)
 {
   if (buf == NULL || len < 4 || buf[0] < 3)
     return false;
-  return parse_modes (buf, MIN (len, (size_t)buf[0] + 1), buf[2], 4 + (size_t)buf[3], out);
+  return parse_modes (buf, MIN (len, (size_t) buf[0] + 1), buf[2], 4 + (size_t) buf[3], out);
 }
 
 bool
@@ -70,6 +70,6 @@ lunfs_mode10_parse (const uint8_t *buf, size_t len, LunfsModes *out)
 {
   if (buf == NULL || len < 8 || lunfs_get_be16 (buf) < 6)
     return false;
-  return parse_modes (buf, MIN (len, (size_t)lunfs_get_be16 (buf) + 2), buf[3],
-                      8 + (size_t)lunfs_get_be16 (buf + 6), out);
+  return parse_modes (buf, MIN (len, (size_t) lunfs_get_be16 (buf) + 2), buf[3], 8 + (size_t) lunfs_get_be16 (buf + 6),
+                      out);
 }

@@ -19,7 +19,7 @@ lunfs_vpd_bytes (const uint8_t *buf, size_t len, uint8_t page)
 {
   if (buf == NULL || len < LUNFS_VPD_HEADER_BYTES || buf[1] != page)
     return 0;
-  return MIN (len, LUNFS_VPD_HEADER_BYTES + (size_t)lunfs_get_be16 (buf + 2));
+  return MIN (len, LUNFS_VPD_HEADER_BYTES + (size_t) lunfs_get_be16 (buf + 2));
 }
 
 #endif

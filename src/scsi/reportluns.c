@@ -33,7 +33,7 @@ list_set_bits (const uint8_t *seen, uint16_t *luns, int max)
 
   for (int lun = 0; lun < LUN_COUNT && count < max; lun++)
     if (seen[lun / 8] & 1 << lun % 8)
-      luns[count++] = (uint16_t)lun;
+      luns[count++] = (uint16_t) lun;
   return count;
 }
 
@@ -47,12 +47,12 @@ lunfs_report_luns_parse (const uint8_t *buf, size_t len, uint16_t *luns, int max
   if (buf == NULL || len < HEADER_BYTES)
     return -1;
   list_bytes = MIN (lunfs_get_be32 (buf), G_MAXUINT32 - HEADER_BYTES) / LUN_BYTES * LUN_BYTES;
-  n = MIN (len, HEADER_BYTES + (size_t)list_bytes);
+  n = MIN (len, HEADER_BYTES + (size_t) list_bytes);
   for (size_t off = HEADER_BYTES; off + LUN_BYTES <= n; off += LUN_BYTES) {
     int lun = lun_number (buf + off);
 
     if (lun >= 0)
-      seen[lun / 8] |= (uint8_t)(1 << lun % 8);
+      seen[lun / 8] |= (uint8_t) (1 << lun % 8);
   }
   if (out_needed_bytes)
     *out_needed_bytes = HEADER_BYTES + list_bytes;
@@ -62,5 +62,5 @@ lunfs_report_luns_parse (const uint8_t *buf, size_t len, uint16_t *luns, int max
 uint16_t
 lunfs_lun_wire (uint16_t lun)
 {
-  return lun < 0x100 ? lun : (uint16_t)(FLAT_FORM | (lun & (LUN_COUNT - 1)));
+  return lun < 0x100 ? lun : (uint16_t) (FLAT_FORM | (lun & (LUN_COUNT - 1)));
 }

@@ -160,7 +160,7 @@ static const char *const key_names[16] = {
 static size_t
 sense_bytes (const uint8_t *buf, size_t len)
 {
-  return MIN (len, (size_t)buf[7] + 8);
+  return MIN (len, (size_t) buf[7] + 8);
 }
 
 /* SPC-4 4.5.3 */
@@ -199,7 +199,7 @@ parse_descriptors (const uint8_t *buf, size_t n, LunfsSense *sense)
   sense->ascq = buf[3];
   while (off + 2 <= n && !sense->has_info) {
     sense->has_info = parse_info_descriptor (buf + off, n - off, &sense->info);
-    off += 2 + (size_t)buf[off + 1];
+    off += 2 + (size_t) buf[off + 1];
   }
 }
 
@@ -288,8 +288,7 @@ status_text (unsigned status, char *buf, size_t size)
 {
   for (size_t i = 0; i < G_N_ELEMENTS (statuses); i++)
     if (statuses[i].status == status) {
-      snprintf (buf, size, "%s%s", statuses[i].text,
-                status == LUNFS_STATUS_CHECK_CONDITION ? " without sense" : "");
+      snprintf (buf, size, "%s%s", statuses[i].text, status == LUNFS_STATUS_CHECK_CONDITION ? " without sense" : "");
       return buf;
     }
   snprintf (buf, size, "status 0x%02x", status);
@@ -309,8 +308,7 @@ lunfs_sense_text (unsigned status, const LunfsSense *sense, char *buf, size_t si
   name = row ? row->text : NULL;
   if (sense->has_info)
     snprintf (info, sizeof info, ", info 0x%" G_GINT64_MODIFIER "x", sense->info);
-  snprintf (buf, size, "%s%s %02X/%02X%s%s%s%s", sense->deferred ? "deferred " : "",
-            key_names[sense->key & 0x0f], sense->asc, sense->ascq, name ? " (" : "", name ? name : "",
-            name ? ")" : "", info);
+  snprintf (buf, size, "%s%s %02X/%02X%s%s%s%s", sense->deferred ? "deferred " : "", key_names[sense->key & 0x0f],
+            sense->asc, sense->ascq, name ? " (" : "", name ? name : "", name ? ")" : "", info);
   return buf;
 }

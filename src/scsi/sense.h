@@ -47,34 +47,34 @@ typedef struct {
 
 /* What the session does with a command that ended with this status and sense. */
 typedef enum {
-  LUNFS_ACT_DONE,         /* success */
-  LUNFS_ACT_RETRY,        /* again at once, at most max_tries times in all */
-  LUNFS_ACT_RETRY_LATER,  /* again after delay_ms, doubled each time with jitter, until the deadline or max_tries */
-  LUNFS_ACT_BUSY,         /* not executed, queue too deep: as RETRY_LATER, and reduce the queue depth */
-  LUNFS_ACT_WAIT_READY,   /* not ready: poll TEST UNIT READY every delay_ms until the deadline, then retry */
-  LUNFS_ACT_START_UNIT,   /* START STOP UNIT (start) once, then retry */
+  LUNFS_ACT_DONE,           /* success */
+  LUNFS_ACT_RETRY,          /* again at once, at most max_tries times in all */
+  LUNFS_ACT_RETRY_LATER,    /* again after delay_ms, doubled each time with jitter, until the deadline or max_tries */
+  LUNFS_ACT_BUSY,           /* not executed, queue too deep: as RETRY_LATER, and reduce the queue depth */
+  LUNFS_ACT_WAIT_READY,     /* not ready: poll TEST UNIT READY every delay_ms until the deadline, then retry */
+  LUNFS_ACT_START_UNIT,     /* START STOP UNIT (start) once, then retry */
   LUNFS_ACT_UNIT_ATTENTION, /* not executed: act on `ua`, then again at once (bounded by max_tries in a row) */
-  LUNFS_ACT_FEATURE_OFF,  /* the target lacks this command or field: caller falls back */
-  LUNFS_ACT_CAPACITY,     /* LBA out of range: READ CAPACITY again, then fail with err */
-  LUNFS_ACT_LUN_GONE,     /* LOGICAL UNIT NOT SUPPORTED: the LUN is not there (now) */
-  LUNFS_ACT_READ_ONLY,    /* write protected: LUN becomes read-only, fail with err */
-  LUNFS_ACT_FENCE,        /* reservation: no retry, writes are fenced, fail with err */
-  LUNFS_ACT_SPLIT,        /* medium error: retry, then narrow down to the block in error */
-  LUNFS_ACT_SESSION_DEAD, /* nothing on this session can be believed: log in again, replay */
-  LUNFS_ACT_FAIL,         /* final, err */
+  LUNFS_ACT_FEATURE_OFF,    /* the target lacks this command or field: caller falls back */
+  LUNFS_ACT_CAPACITY,       /* LBA out of range: READ CAPACITY again, then fail with err */
+  LUNFS_ACT_LUN_GONE,       /* LOGICAL UNIT NOT SUPPORTED: the LUN is not there (now) */
+  LUNFS_ACT_READ_ONLY,      /* write protected: LUN becomes read-only, fail with err */
+  LUNFS_ACT_FENCE,          /* reservation: no retry, writes are fenced, fail with err */
+  LUNFS_ACT_SPLIT,          /* medium error: retry, then narrow down to the block in error */
+  LUNFS_ACT_SESSION_DEAD,   /* nothing on this session can be believed: log in again, replay */
+  LUNFS_ACT_FAIL,           /* final, err */
 } LunfsAction;
 
 /* What a unit attention asks for (bits; SPC-4 5.14). */
 enum {
-  LUNFS_UA_RESET = 1 << 0,        /* 29/xx: verify identity, capacity, WCE, registrations; rewrite unstable data */
-  LUNFS_UA_CAPACITY = 1 << 1,     /* 2A/09: READ CAPACITY */
-  LUNFS_UA_MODE = 1 << 2,         /* 2A/01, 2A/00: MODE SENSE */
-  LUNFS_UA_RESERVATION = 1 << 3,  /* 2A/03, 2A/04, 2A/05: fence */
-  LUNFS_UA_ALUA = 1 << 4,         /* 2A/06, 2A/07: REPORT TARGET PORT GROUPS */
-  LUNFS_UA_INQUIRY = 1 << 5,      /* 3F/03: identity again */
-  LUNFS_UA_LUNS = 1 << 6,         /* 3F/0E: REPORT LUNS */
-  LUNFS_UA_THIN_LOW = 1 << 7,     /* 38/07: thin provisioning soft threshold */
-  LUNFS_UA_DEFERRED = 1 << 8,     /* deferred sense: an earlier write, answered GOOD, is lost: rewrite unstable data,
+  LUNFS_UA_RESET = 1 << 0,       /* 29/xx: verify identity, capacity, WCE, registrations; rewrite unstable data */
+  LUNFS_UA_CAPACITY = 1 << 1,    /* 2A/09: READ CAPACITY */
+  LUNFS_UA_MODE = 1 << 2,        /* 2A/01, 2A/00: MODE SENSE */
+  LUNFS_UA_RESERVATION = 1 << 3, /* 2A/03, 2A/04, 2A/05: fence */
+  LUNFS_UA_ALUA = 1 << 4,        /* 2A/06, 2A/07: REPORT TARGET PORT GROUPS */
+  LUNFS_UA_INQUIRY = 1 << 5,     /* 3F/03: identity again */
+  LUNFS_UA_LUNS = 1 << 6,        /* 3F/0E: REPORT LUNS */
+  LUNFS_UA_THIN_LOW = 1 << 7,    /* 38/07: thin provisioning soft threshold */
+  LUNFS_UA_DEFERRED = 1 << 8,    /* deferred sense: an earlier write, answered GOOD, is lost: rewrite unstable data,
                                      and latch an error for fsync if there is none to rewrite */
 };
 

@@ -25,7 +25,7 @@ copy_text (const uint8_t *buf, size_t n, size_t off, size_t field_len, char *out
   for (size_t i = 0; i < field_len; i++) {
     uint8_t c = buf[off + i];
 
-    out[i] = g_ascii_isprint (c) ? (char)c : c == '\0' ? ' ' : '?';
+    out[i] = g_ascii_isprint (c) ? (char) c : c == '\0' ? ' ' : '?';
   }
   out[field_len] = '\0';
   g_strstrip (out);
@@ -40,7 +40,7 @@ lunfs_inquiry_parse (const uint8_t *buf, size_t len, LunfsInquiry *out)
 
   if (buf == NULL || len < 5)
     return false;
-  n = MIN (len, (size_t)buf[4] + 5);
+  n = MIN (len, (size_t) buf[4] + 5);
   inquiry.qualifier = buf[0] >> 5;
   inquiry.device_type = buf[0] & 0x1f;
   inquiry.removable = (buf[1] & 0x80) != 0;
@@ -59,8 +59,7 @@ lunfs_vpd_has_page (const uint8_t *buf, size_t len, uint8_t page)
 {
   size_t n = lunfs_vpd_bytes (buf, len, VPD_SUPPORTED_PAGES);
 
-  return n > LUNFS_VPD_HEADER_BYTES
-         && memchr (buf + LUNFS_VPD_HEADER_BYTES, page, n - LUNFS_VPD_HEADER_BYTES) != NULL;
+  return n > LUNFS_VPD_HEADER_BYTES && memchr (buf + LUNFS_VPD_HEADER_BYTES, page, n - LUNFS_VPD_HEADER_BYTES) != NULL;
 }
 
 /* The alignment is meaningful with UGAVALID only, and below the granularity only. */

@@ -16,7 +16,7 @@ typedef struct {
   uint8_t qualifier; /* 0 = connected, 1 = not connected but possible, 3 = no such LUN */
   uint8_t device_type;
   bool removable;
-  uint8_t tpgs; /* ALUA: 0 none, 1 implicit, 2 explicit, 3 both */
+  uint8_t tpgs;                             /* ALUA: 0 none, 1 implicit, 2 explicit, 3 both */
   char vendor[9], product[17], revision[5]; /* trimmed, printable ASCII only */
 } LunfsInquiry;
 bool lunfs_inquiry_parse (const uint8_t *buf, size_t len, LunfsInquiry *out);
@@ -45,7 +45,7 @@ typedef struct {
   uint64_t max_write_same_blocks;
   bool wsnz;                 /* WRITE SAME with 0 blocks is refused */
   bool lbpu, lbpws, lbpws10; /* UNMAP, WRITE SAME(16)/(10) with UNMAP bit supported */
-  uint8_t lbprz;             /* B2h bits 4:2; non-zero = unmapped blocks read as zero (010b, a vendor's pattern, gives 0) */
+  uint8_t lbprz; /* B2h bits 4:2; non-zero = unmapped blocks read as zero (010b, a vendor's pattern, gives 0) */
 } LunfsLimits;
 bool lunfs_vpdb0_parse (const uint8_t *buf, size_t len, LunfsLimits *limits);
 bool lunfs_vpdb2_parse (const uint8_t *buf, size_t len, LunfsLimits *limits);

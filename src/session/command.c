@@ -43,7 +43,8 @@ lunfs_command_build (LunfsCommand *cmd, const LunfsRequest *req, const LunfsComm
     data_of_request (cmd, LUNFS_XFER_IN, req, iov);
     break;
   case LUNFS_OP_WRITE:
-    cmd->cdb_len = (uint8_t) lunfs_cdb_write (cmd->cdb, ten, lba, nblocks, form->dpofua && (req->flags & LUNFS_REQ_FUA));
+    cmd->cdb_len =
+        (uint8_t) lunfs_cdb_write (cmd->cdb, ten, lba, nblocks, form->dpofua && (req->flags & LUNFS_REQ_FUA));
     data_of_request (cmd, LUNFS_XFER_OUT, req, iov);
     break;
   case LUNFS_OP_FLUSH:

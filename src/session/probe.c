@@ -219,8 +219,7 @@ took (LunfsProbe *probe, size_t len)
     probe->have_capacity = lunfs_capacity16_parse (buf, len, &probe->info.capacity);
     break;
   case STEP_CAPACITY10:
-    probe->have_capacity
-      = lunfs_capacity10_parse (buf, len, &probe->info.capacity) && probe->info.capacity.nblocks > 0;
+    probe->have_capacity = lunfs_capacity10_parse (buf, len, &probe->info.capacity) && probe->info.capacity.nblocks > 0;
     break;
   case STEP_MODE6:
     lunfs_mode6_parse (buf, len, &probe->info.modes);

@@ -12,7 +12,7 @@
 
 #define DELAY_CAP_US 2000000
 #define BUSY_LIMIT_S 30 /* a busy target is retried that long even if an outage may not last at all */
-#define DEPTH_STEP 64 /* good answers before the depth grows by one again */
+#define DEPTH_STEP 64   /* good answers before the depth grows by one again */
 
 static const uint8_t zeroes[65536];
 
@@ -136,8 +136,7 @@ too_old (LunfsSession *s, const LunfsRequest *req)
 {
   int64_t limit_s = s->settings->replacement_timeout;
 
-  return limit_s >= 0
-         && lunfs_lane_now_us (s->lane) - req->submit_us >= MAX (limit_s, BUSY_LIMIT_S) * G_USEC_PER_SEC;
+  return limit_s >= 0 && lunfs_lane_now_us (s->lane) - req->submit_us >= MAX (limit_s, BUSY_LIMIT_S) * G_USEC_PER_SEC;
 }
 
 /* Later, with exponential pause and jitter, but not beyond the time an outage may last. */
@@ -216,7 +215,8 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
   requeue (s, req);
   if (verdict->ua & LUNFS_UA_DEFERRED)
     s->events.deferred (s->user, EIO);
-  if (verdict->ua & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
+  if (verdict->ua
+      & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
     lunfs_session_recheck (s, sense);
 }
 
@@ -230,7 +230,8 @@ flush_refused (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd)
     return;
   }
   if (!s->sync_unsupported)
-    lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache", lunfs_session_label (s));
+    lunfs_notice ("%s: no SYNCHRONIZE CACHE command: taken as a disk without a volatile cache",
+                  lunfs_session_label (s));
   s->sync_unsupported = true;
   finish_later (s, req, 0);
 }
@@ -281,7 +282,8 @@ static void
 flush_failed (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, const char *sense)
 {
   s->events.deferred (s->user, verdict->err);
-  if (verdict->action == LUNFS_ACT_FAIL || (verdict->max_tries && req->tries >= verdict->max_tries) || too_old (s, req)) {
+  if (verdict->action == LUNFS_ACT_FAIL || (verdict->max_tries && req->tries >= verdict->max_tries)
+      || too_old (s, req)) {
     finish_later (s, req, -verdict->err);
   } else {
     LUNFS_COUNT (s->stats, retries, 1);
@@ -354,7 +356,8 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   lunfs_sense_text (cmd->status, &sense, text, sizeof text);
   lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
                req->offset, text, (int) verdict.action);
-  if (verdict.ua & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
+  if (verdict.ua
+      & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
     lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
   if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
       && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
@@ -372,7 +375,8 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
 
   grow_depth (s);
   if (cmd->underflow_bytes && (req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE)) {
-    lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s), cmd->underflow_bytes);
+    lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s),
+                   cmd->underflow_bytes);
     retry_now (s, req, &again);
     return;
   }
@@ -385,8 +389,8 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     uint32_t nblocks;
     uint64_t lba = req->offset / s->info.capacity.block_size;
 
-    if (lunfs_lba_status_parse (cmd->iov[0].iov_base, cmd->xfer_bytes - MIN (cmd->underflow_bytes, cmd->xfer_bytes), lba,
-                                &nblocks, &req->extent_mapped))
+    if (lunfs_lba_status_parse (cmd->iov[0].iov_base, cmd->xfer_bytes - MIN (cmd->underflow_bytes, cmd->xfer_bytes),
+                                lba, &nblocks, &req->extent_mapped))
       req->extent_length = (uint64_t) nblocks * s->info.capacity.block_size;
     else
       req->result = -EOPNOTSUPP;

@@ -43,8 +43,8 @@ struct LunfsSession {
   unsigned attempts;
   int64_t up_us; /* when it came UP last */
   LunfsLoginOutcome last_outcome;
-  int probe_error; /* of the probe that ended the attempt */
-  char *last_logged; /* failure text last put into the log */
+  int probe_error;        /* of the probe that ended the attempt */
+  char *last_logged;      /* failure text last put into the log */
   LunfsTimer retry;       /* DOWN: try again.  LOGIN: deadline.  stop: deadline */
   LunfsTimer replacement; /* not UP for too long */
   LunfsTimer tick;        /* liveness, command deadlines */
@@ -60,9 +60,9 @@ struct LunfsSession {
   GQueue active, idle;
   LunfsTask *tasks;
   unsigned ntasks;
-  unsigned depth;      /* commands allowed now, adapted to BUSY */
-  int64_t shrunk_us;   /* when depth was halved last */
-  unsigned successes;  /* since depth last changed */
+  unsigned depth;     /* commands allowed now, adapted to BUSY */
+  int64_t shrunk_us;  /* when depth was halved last */
+  unsigned successes; /* since depth last changed */
   uint64_t next_seq;
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;

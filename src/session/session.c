@@ -29,10 +29,9 @@
 static const struct {
   const char *name;
 } state_names[] = {
-  [LUNFS_SESSION_DOWN] = { "down" },       [LUNFS_SESSION_RESOLVE] = { "resolve" },
-  [LUNFS_SESSION_LOGIN] = { "login" },     [LUNFS_SESSION_PROBE] = { "probe" },
-  [LUNFS_SESSION_RECOVER] = { "recover" }, [LUNFS_SESSION_UP] = { "up" },
-  [LUNFS_SESSION_FENCED] = { "fenced" },   [LUNFS_SESSION_STOPPED] = { "stopped" },
+  [LUNFS_SESSION_DOWN] = { "down" },     [LUNFS_SESSION_RESOLVE] = { "resolve" }, [LUNFS_SESSION_LOGIN] = { "login" },
+  [LUNFS_SESSION_PROBE] = { "probe" },   [LUNFS_SESSION_RECOVER] = { "recover" }, [LUNFS_SESSION_UP] = { "up" },
+  [LUNFS_SESSION_FENCED] = { "fenced" }, [LUNFS_SESSION_STOPPED] = { "stopped" },
 };
 
 const char *
@@ -121,8 +120,9 @@ replacement_fired (LunfsTimer *timer)
   s->snapshot.failing = true;
   g_mutex_unlock (&s->snapshot_lock);
   if (s->ever_up)
-    lunfs_error ("%s: not reachable for %d s (replacement_timeout): requests now fail with an I/O error until it is back",
-                 lunfs_session_label (s), s->settings->replacement_timeout);
+    lunfs_error (
+        "%s: not reachable for %d s (replacement_timeout): requests now fail with an I/O error until it is back",
+        lunfs_session_label (s), s->settings->replacement_timeout);
   lunfs_session_fail_waiting (s, -EIO);
   s->events.failing (s->user);
 }

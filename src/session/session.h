@@ -87,7 +87,7 @@ typedef struct {
   LunfsSessionState state;
   bool failing; /* replacement_timeout has passed: requests fail at once */
   char portal[80];
-  char error[256]; /* why it is not UP, or the last failure; "" = none */
+  char error[256];  /* why it is not UP, or the last failure; "" = none */
   int64_t since_us; /* monotonic, of the last state change */
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);

@@ -91,8 +91,7 @@ lunfs_arena_create (uint64_t buffer_bytes, GError **error)
   int fd;
 
   if (buffer_bytes > (uint64_t) G_MAXINT64 / 2 || nchunks > G_MAXUINT32) {
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "buffer-size %" G_GUINT64_FORMAT " is too large",
-                 buffer_bytes);
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "buffer-size %" G_GUINT64_FORMAT " is too large", buffer_bytes);
     return NULL;
   }
   at = layout ((uint32_t) nchunks);

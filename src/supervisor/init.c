@@ -25,8 +25,8 @@
 #define INIT_WAIT_MS 20000
 #define READ_BYTES (FUSE_MIN_READ_BUFFER * 2)
 
-#define FLAGS_WANTED \
-  (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT \
+#define FLAGS_WANTED                                                                                                   \
+  (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT          \
    | FUSE_EXPLICIT_INVAL_DATA | FUSE_HAS_RESEND | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT)
 
 uint64_t
@@ -143,7 +143,7 @@ note (LunfsArenaHeader *header, const uint8_t *bytes, size_t len, const struct f
 bool
 lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_background, GError **error)
 {
-  _Alignas (struct fuse_in_header) uint8_t bytes[READ_BYTES];
+  _Alignas(struct fuse_in_header) uint8_t bytes[READ_BYTES];
   const struct fuse_in_header *request = (const void *) bytes;
   struct fuse_init_in in;
   struct fuse_init_out out;

@@ -65,7 +65,8 @@ close_control (Keeper *k)
 static bool
 spawn (Keeper *k, GError **error)
 {
-  LunfsWorkerFds fds = { .fuse_fd = lunfs_mount_fd (k->mount), .arena_fd = k->arena->fd,
+  LunfsWorkerFds fds = { .fuse_fd = lunfs_mount_fd (k->mount),
+                         .arena_fd = k->arena->fd,
                          .settings_fd = k->settings_fd };
   int pair[2];
   pid_t pid;
@@ -439,7 +440,9 @@ run (Keeper *k)
 int
 lunfs_supervisor_run (LunfsSettings *settings)
 {
-  Keeper k = { .settings = settings, .settings_fd = -1, .isid_lock_fd = -1, .signal_fd = -1, .report_fd = -1, .control_fd = -1 };
+  Keeper k = {
+    .settings = settings, .settings_fd = -1, .isid_lock_fd = -1, .signal_fd = -1, .report_fd = -1, .control_fd = -1
+  };
   int status;
 
   k.keep_stderr = settings->foreground || g_strcmp0 (settings->log_target, "stderr") == 0;

@@ -63,8 +63,8 @@ lunfs_mount_check_point (const LunfsSettings *settings, GError **error)
                  "mount point %s does not exist; make a directory (mkdir), or an empty file to mount one LUN on it",
                  path);
   else
-    g_set_error (error, LUNFS_ERROR, errno == EACCES ? LUNFS_EXIT_ACCESS : LUNFS_EXIT_MOUNT, "mount point %s: %s",
-                 path, g_strerror (errno));
+    g_set_error (error, LUNFS_ERROR, errno == EACCES ? LUNFS_EXIT_ACCESS : LUNFS_EXIT_MOUNT, "mount point %s: %s", path,
+                 g_strerror (errno));
   return false;
 }
 

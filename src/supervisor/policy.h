@@ -49,15 +49,15 @@ typedef struct {
   bool waited_for;                        /* by a command: an end before READY is its failure */
 
   LunfsPolicyPhase phase;
-  bool running;          /* a worker is there */
-  bool served, settled;  /* at least once */
-  bool ready;            /* LUNFS_DO_READY was given */
-  bool stopped;          /* this worker has said STOPPED */
-  bool killed;           /* this worker got SIGKILL */
-  bool failed;           /* status is decided, whatever the worker's end */
-  int status;            /* LunfsExit */
+  bool running;         /* a worker is there */
+  bool served, settled; /* at least once */
+  bool ready;           /* LUNFS_DO_READY was given */
+  bool stopped;         /* this worker has said STOPPED */
+  bool killed;          /* this worker got SIGKILL */
+  bool failed;          /* status is decided, whatever the worker's end */
+  int status;           /* LunfsExit */
   LunfsPolicyCause cause;
-  unsigned short_lives;  /* workers in a row that died young */
+  unsigned short_lives; /* workers in a row that died young */
   uint32_t stop_limit_ms;
   int64_t started_us;
   int64_t start_at, serve_by, ready_at, kill_at; /* LUNFS_NEVER = not pending */

@@ -3,4 +3,4 @@
 
 #include "lunfs/error.h"
 
-G_DEFINE_QUARK (lunfs-error-quark, lunfs_error)
+G_DEFINE_QUARK (lunfs - error - quark, lunfs_error)

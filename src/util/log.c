@@ -38,9 +38,11 @@ static const struct {
   const char *name;
   unsigned bit;
 } domains[] = {
-  { "fuse", LUNFS_DBG_FUSE },       { "lun", LUNFS_DBG_LUN },     { "cache", LUNFS_DBG_CACHE },
-  { "session", LUNFS_DBG_SESSION }, { "iscsi", LUNFS_DBG_ISCSI }, { "lane", LUNFS_DBG_LANE },
-  { "control", LUNFS_DBG_CONTROL }, { "supervisor", LUNFS_DBG_SUPERVISOR }, { "all", LUNFS_DBG_ALL },
+  { "fuse", LUNFS_DBG_FUSE },       { "lun", LUNFS_DBG_LUN },
+  { "cache", LUNFS_DBG_CACHE },     { "session", LUNFS_DBG_SESSION },
+  { "iscsi", LUNFS_DBG_ISCSI },     { "lane", LUNFS_DBG_LANE },
+  { "control", LUNFS_DBG_CONTROL }, { "supervisor", LUNFS_DBG_SUPERVISOR },
+  { "all", LUNFS_DBG_ALL },
 };
 
 static void
@@ -89,8 +91,7 @@ emit (LunfsLogLevel level, const char *word, const char *text)
   write_line (sink == SINK_FILE ? log_fd : STDERR_FILENO, line, (size_t) used);
 }
 
-static void G_GNUC_PRINTF (3, 0)
-emit_va (LunfsLogLevel level, const char *word, const char *format, va_list args)
+static void G_GNUC_PRINTF (3, 0) emit_va (LunfsLogLevel level, const char *word, const char *format, va_list args)
 {
   char text[LINE_BYTES];
   int saved_errno = errno; /* the format may hold %m, and the caller may look at errno after us */

@@ -85,7 +85,7 @@ lunfs_tsan_invoke (GMainContext *context, int priority, GSourceFunc func, gpoint
 #define g_mutex_unlock(mutex) lunfs_tsan_unlock (mutex)
 #define g_cond_wait(cond, mutex) lunfs_tsan_wait (cond, mutex)
 #define g_main_context_invoke(context, func, data) lunfs_tsan_invoke (context, G_PRIORITY_DEFAULT, func, data)
-#define g_main_context_invoke_full(context, priority, func, data, notify) \
+#define g_main_context_invoke_full(context, priority, func, data, notify)                                              \
   lunfs_tsan_invoke (context, priority, func, data)
 
 #endif
