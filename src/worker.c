@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_TARGETS 256
@@ -769,6 +770,18 @@ open_log (const LunfsSettings *s, GError **error)
   return lunfs_log_open (target, (LunfsLogLevel) s->log_level, s->debug_mask, error);
 }
 
+/* A connection per LUN: the soft limit of 1024 is for programs that use select(2). */
+static void
+raise_descriptor_limit (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit (RLIMIT_NOFILE, &limit);
+  }
+}
+
 static bool
 set_up (Worker *w, GError **error)
 {
@@ -889,6 +902,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   w->askings = g_ptr_array_new ();
   prctl (PR_SET_NAME, "lunfs-control");
   signal (SIGPIPE, SIG_IGN); /* libiscsi writes without MSG_NOSIGNAL */
+  raise_descriptor_limit ();
   if (!set_up (w, &error)) {
     lunfs_error ("%s", error->message);
     tear_down (w);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void
@@ -35,23 +36,55 @@ hash (const LunfsSettings *s)
   return (uint32_t) digest[0] << 16 | (uint32_t) digest[1] << 8 | digest[2];
 }
 
+static char *
+lock_path (uint32_t isid)
+{
+  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
+  g_autofree char *name = g_strdup_printf ("isid-%06x", isid);
+
+  return g_build_filename (run, "lunfs", name, NULL);
+}
+
+/* Locked, and still the file under that name: its last owner may have removed it meanwhile. */
+static bool
+is_current (int fd, const char *path)
+{
+  struct stat ours, there;
+
+  return fstat (fd, &ours) == 0 && stat (path, &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
 static int
 lock (uint32_t isid)
 {
-  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
-  g_autofree char *dir = g_build_filename (run, "lunfs", NULL);
-  g_autofree char *name = g_strdup_printf ("isid-%06x", isid);
-  g_autofree char *path = g_build_filename (dir, name, NULL);
+  g_autofree char *path = lock_path (isid);
+  g_autofree char *dir = g_path_get_dirname (path);
   int fd;
 
   g_mkdir_with_parents (dir, 0700);
-  fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0)
-    return fd;
+  for (;;) {
+    fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || flock (fd, LOCK_EX | LOCK_NB) < 0)
+      break;
+    if (is_current (fd, path))
+      return fd;
+    close (fd);
+  }
   lunfs_debug (SUPERVISOR, "no lock on %s: %s; the ISID is random", path, g_strerror (errno));
   if (fd >= 0)
     close (fd);
   return -1;
+}
+
+void
+lunfs_isid_release (uint32_t isid, int lock_fd)
+{
+  g_autofree char *path = lock_path (isid);
+
+  if (lock_fd < 0)
+    return;
+  unlink (path);
+  close (lock_fd);
 }
 
 uint32_t

@@ -328,12 +328,15 @@ open_log (const LunfsSettings *s, GError **error)
 }
 
 /* Everything that can fail comes before the mount, but for INIT. */
-/* So much that the requests of a LUN that does not answer never keep the others, or the status file, waiting for memory.
+/* Room for requests and, beside it, for what is kept until it is synchronised: neither can take the other's.  By default
+ * so much that the requests of a LUN that does not answer never keep the others, or the status file, waiting for memory.
  * It is address space until it is used. */
 static uint64_t
-enough_buffers (const LunfsSettings *s)
+arena_bytes (const LunfsSettings *s)
 {
-  return (uint64_t) s->max_background * LUNFS_MAX_WRITE + s->unstable_size + 64 * (UINT64_C (1) << 20);
+  uint64_t requests = s->buffer_size ? s->buffer_size : (uint64_t) s->max_background * LUNFS_MAX_WRITE + (64 << 20);
+
+  return requests + s->unstable_size;
 }
 
 static bool
@@ -344,6 +347,8 @@ set_up (Keeper *k, GError **error)
   prctl (PR_SET_NAME, "lunfs-super");
   if (s->pidfile)
     k->pidfile = g_canonicalize_filename (s->pidfile, NULL);
+  if (k->pidfile && !lunfs_ready_check_pidfile (k->pidfile, error))
+    return false;
   if (!open_log (s, error) || !catch_signals (k, error))
     return false;
   if (chdir ("/") < 0)
@@ -352,7 +357,7 @@ set_up (Keeper *k, GError **error)
   k->settings_fd = settings_memfd (s, error);
   if (k->settings_fd < 0)
     return false;
-  k->arena = lunfs_arena_create (s->buffer_size ? s->buffer_size : enough_buffers (s), error);
+  k->arena = lunfs_arena_create (arena_bytes (s), error);
   if (!k->arena)
     return false;
   k->arena->header->isid_random = lunfs_isid_choose (s, &k->isid_lock_fd);
@@ -364,8 +369,8 @@ set_up (Keeper *k, GError **error)
 static void
 tear_down (Keeper *k)
 {
-  if (k->isid_lock_fd >= 0)
-    close (k->isid_lock_fd);
+  if (k->arena)
+    lunfs_isid_release (k->arena->header->isid_random, k->isid_lock_fd);
   if (k->pidfile && k->policy.ready)
     unlink (k->pidfile);
   close_control (k);

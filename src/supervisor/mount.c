@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "supervisor/mountinfo.h"
 #include "supervisor/mount_error.h"
 
 #include "fuse/fuse_api.h"
@@ -25,6 +27,8 @@
 struct LunfsMount {
   struct fuse_session *session;
   int fd; /* the session's */
+  char *mountpoint;
+  char *device; /* of the mount, as in mountinfo; NULL: mounted by another program */
 };
 
 /* ---- what libfuse and its helper print ---- */
@@ -186,16 +190,44 @@ lunfs_mount_new (const LunfsSettings *settings, GError **error)
   if (*said)
     lunfs_warning ("mount: %s", said);
   fcntl (mount->fd, F_SETFD, FD_CLOEXEC);
+  mount->mountpoint = g_strdup (settings->mountpoint);
+  if (!is_dev_fd (settings->mountpoint))
+    mount->device = lunfs_mountinfo_device (settings->mountpoint);
   return mount;
 }
 
-/* libfuse unmounts only what is still connected: never a mount that somebody else has put there since. */
+/* The directory was renamed, or another mount stands on ours: libfuse would unmount by path, whatever is there. */
+static void
+unmount_elsewhere (const LunfsMount *mount)
+{
+  bool hidden;
+  g_autofree char *path = lunfs_mountinfo_find (mount->device, &hidden);
+  const char *argv[] = { "fusermount3", "-u", "-z", "--", path, NULL };
+
+  if (hidden && !path)
+    lunfs_error ("something else is mounted on top of %s: it stays, and so does ours beneath it: unmount both by hand",
+                 mount->mountpoint);
+  if (!path || (geteuid () == 0 && umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0))
+    return;
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL))
+    lunfs_error ("%s (mounted as %s) could not be unmounted: do it by hand", path, mount->mountpoint);
+}
+
 void
 lunfs_mount_free (LunfsMount *mount)
 {
+  g_autofree char *there = NULL;
+
   if (!mount)
     return;
-  fuse_session_unmount (mount->session);
+  if (mount->device)
+    there = lunfs_mountinfo_device (mount->mountpoint);
+  if (!mount->device || g_strcmp0 (there, mount->device) == 0)
+    fuse_session_unmount (mount->session);
+  else if (lunfs_mount_is_alive (mount))
+    unmount_elsewhere (mount);
+  g_free (mount->device);
+  g_free (mount->mountpoint);
   fuse_session_destroy (mount->session);
   g_free (mount);
 }

@@ -3,6 +3,7 @@
 #ifndef LUNFS_SUPERVISOR_READY_H
 #define LUNFS_SUPERVISOR_READY_H
 
+#include <glib.h>
 #include <stdbool.h>
 
 /* Fork.  In the child: true, *out_fd is where lunfs_ready_report writes.  In the parent: false, after the child
@@ -16,6 +17,8 @@ void lunfs_ready_detach (bool keep_stderr);
 /* systemd's notification protocol, if $NOTIFY_SOCKET is set: "READY=1\nSTATUS=..." */
 void lunfs_ready_notify (const char *state);
 
+/* Before mounting: can it be written? */
+bool lunfs_ready_check_pidfile (const char *path, GError **error);
 /* Warns if it cannot be written. */
 void lunfs_ready_write_pidfile (const char *path);
 

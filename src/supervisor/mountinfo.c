@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "supervisor/mountinfo.h"
+
+#include <glib.h>
+#include <string.h>
+
+/* proc(5): "36 35 98:0 /mnt1 /mnt2 rw,noatime - ext3 ...": third field device, fifth mount point, octal escapes in it. */
+static bool
+parse (const char *line, char **device, char **point)
+{
+  g_auto (GStrv) fields = g_strsplit (line, " ", 6);
+
+  if (g_strv_length (fields) < 6)
+    return false;
+  *device = g_steal_pointer (&fields[2]);
+  *point = g_strcompress (fields[4]);
+  g_free (fields[3]); /* what stands behind a NULL would not be freed */
+  g_free (fields[4]);
+  g_free (fields[5]);
+  return true;
+}
+
+static char **
+read_lines (void)
+{
+  g_autofree char *text = NULL;
+
+  if (!g_file_get_contents ("/proc/self/mountinfo", &text, NULL, NULL))
+    return NULL;
+  return g_strsplit (text, "\n", -1);
+}
+
+char *
+lunfs_mountinfo_device (const char *path)
+{
+  g_auto (GStrv) lines = read_lines ();
+  char *found = NULL;
+
+  for (unsigned i = 0; lines && lines[i]; i++) {
+    g_autofree char *device = NULL, *point = NULL;
+
+    if (!parse (lines[i], &device, &point) || strcmp (point, path) != 0)
+      continue;
+    g_free (found); /* a later one stands on top of an earlier one */
+    found = g_steal_pointer (&device);
+  }
+  return found;
+}
+
+char *
+lunfs_mountinfo_find (const char *wanted, bool *out_hidden)
+{
+  g_auto (GStrv) lines = read_lines ();
+
+  *out_hidden = false;
+  for (unsigned i = 0; lines && lines[i]; i++) {
+    g_autofree char *device = NULL, *point = NULL, *top = NULL;
+
+    if (!parse (lines[i], &device, &point) || strcmp (device, wanted) != 0)
+      continue;
+    top = lunfs_mountinfo_device (point);
+    if (g_strcmp0 (top, wanted) == 0)
+      return g_steal_pointer (&point);
+    *out_hidden = true;
+  }
+  return NULL;
+}
