@@ -213,6 +213,19 @@ unmount_elsewhere (const LunfsMount *mount)
     lunfs_error ("%s (mounted as %s) could not be unmounted: do it by hand", path, mount->mountpoint);
 }
 
+/* Put a broken descriptor in the place of /dev/fuse: libfuse takes that for "unmounted already". */
+static void
+disconnect (const LunfsMount *mount)
+{
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return;
+  close (ends[0]); /* a pipe nobody reads polls POLLERR */
+  dup3 (ends[1], mount->fd, O_CLOEXEC);
+  close (ends[1]);
+}
+
 void
 lunfs_mount_free (LunfsMount *mount)
 {
@@ -222,10 +235,11 @@ lunfs_mount_free (LunfsMount *mount)
     return;
   if (mount->device)
     there = lunfs_mountinfo_device (mount->mountpoint);
-  if (!mount->device || g_strcmp0 (there, mount->device) == 0)
-    fuse_session_unmount (mount->session);
-  else if (lunfs_mount_is_alive (mount))
+  if (mount->device && g_strcmp0 (there, mount->device) != 0 && lunfs_mount_is_alive (mount)) {
     unmount_elsewhere (mount);
+    disconnect (mount);
+  }
+  fuse_session_unmount (mount->session); /* by path, unless it is disconnected: then it only frees */
   g_free (mount->device);
   g_free (mount->mountpoint);
   fuse_session_destroy (mount->session);
