@@ -32,6 +32,8 @@ struct LunfsChannel {
   bool reading, started, gone;
   uint32_t offered[LUNFS_CHUNKS_PER_REQUEST]; /* chunks the next request's payload lands in */
   bool have_offered;
+  struct iovec iov[1 + LUNFS_CHUNKS_PER_REQUEST]; /* a slot's header, the offered chunks */
+  unsigned nmapped;                               /* how many chunks of iov are right */
   LunfsCall *current; /* its slot takes the next request */
   uint8_t *linear;    /* non-data requests in one piece, for libfuse */
 
@@ -153,6 +155,7 @@ adopt_payload (LunfsChannel *ch, LunfsCall *call, size_t bytes)
 {
   unsigned n = (unsigned) ((bytes + LUNFS_CHUNK_BYTES - 1) / LUNFS_CHUNK_BYTES);
 
+  ch->nmapped = 0;
   memcpy (call->chunk, ch->offered, n * sizeof *call->chunk);
   memcpy (call->slot->chunk, ch->offered, n * sizeof *call->chunk);
   call->slot->nchunks = call->nchunks = n;
@@ -237,11 +240,11 @@ serve (LunfsChannel *ch, size_t len)
 static ssize_t
 read_request (LunfsChannel *ch)
 {
-  struct iovec iov[1 + LUNFS_CHUNKS_PER_REQUEST] = { { ch->current->slot->header, LUNFS_SLOT_HEADER_BYTES } };
-
-  for (unsigned i = 0; i < LUNFS_CHUNKS_PER_REQUEST; i++)
-    iov[1 + i] = (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[i]), LUNFS_CHUNK_BYTES };
-  return readv (ch->conf.fuse_fd, iov, 1 + LUNFS_CHUNKS_PER_REQUEST);
+  ch->iov[0] = (struct iovec){ ch->current->slot->header, LUNFS_SLOT_HEADER_BYTES };
+  for (; ch->nmapped < LUNFS_CHUNKS_PER_REQUEST; ch->nmapped++)
+    ch->iov[1 + ch->nmapped]
+        = (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
+  return readv (ch->conf.fuse_fd, ch->iov, 1 + LUNFS_CHUNKS_PER_REQUEST);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "lunfs/pool.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@ struct LunfsPool {
   unsigned navailable;
   unsigned nfresh; /* chunks never handed out so far: [nchunks - nfresh, nchunks) */
   bool refused;
+  atomic_uint free_hint; /* navailable + nfresh, for a look without the lock */
   void (*freed) (void *user);
   void *user;
 };
@@ -35,6 +37,7 @@ lunfs_pool_new (LunfsArena *arena, bool lock_memory)
   pthread_mutex_init (&pool->lock, NULL);
   pool->stack = g_new (uint32_t, arena->header->nchunks);
   pool->nfresh = arena->header->nchunks;
+  atomic_init (&pool->free_hint, pool->nfresh);
   return pool;
 }
 
@@ -76,6 +79,8 @@ lunfs_pool_take (LunfsPool *pool, uint32_t *chunks, unsigned n)
 
   pthread_mutex_lock (&pool->lock);
   ok = pool->navailable + pool->nfresh >= n;
+  if (ok)
+    atomic_store_explicit (&pool->free_hint, pool->navailable + pool->nfresh - n, memory_order_relaxed);
   if (!ok)
     pool->refused = true;
   for (unsigned i = 0; ok && i < n; i++) {
@@ -100,6 +105,7 @@ lunfs_pool_give (LunfsPool *pool, const uint32_t *chunks, unsigned n)
   pthread_mutex_lock (&pool->lock);
   while (n > 0)
     pool->stack[pool->navailable++] = chunks[--n];
+  atomic_store_explicit (&pool->free_hint, pool->navailable + pool->nfresh, memory_order_relaxed);
   wake = pool->refused;
   pool->refused = false;
   pthread_mutex_unlock (&pool->lock);
@@ -112,6 +118,9 @@ lunfs_pool_short (LunfsPool *pool, unsigned n)
 {
   bool is_short;
 
+  /* The hot path: no lock while there is plenty.  A stale count is off by what is being taken just now. */
+  if (atomic_load_explicit (&pool->free_hint, memory_order_relaxed) >= n)
+    return false;
   pthread_mutex_lock (&pool->lock);
   is_short = pool->navailable + pool->nfresh < n;
   if (is_short)
