@@ -18,7 +18,8 @@
 #define NOTIFY_RESEND 7
 #define UNIQUE_RESEND (UINT64_C (1) << 63)
 
-#define BATCH 32             /* requests read before the sockets get their turn */
+#define BATCH                                                                                                          \
+  16 /* requests read before they are sent on: half of what fio keeps in flight pipelines best (tests/bench/README) */
 #define RESERVE_CHUNKS 64    /* below that many free ones nothing more is read */
 #define LINEAR_BYTES 139264u /* largest request but WRITE: SETXATTR with a 64 KiB value, names, headers */
 
@@ -34,8 +35,8 @@ struct LunfsChannel {
   bool have_offered;
   struct iovec iov[1 + LUNFS_CHUNKS_PER_REQUEST]; /* a slot's header, the offered chunks */
   unsigned nmapped;                               /* how many chunks of iov are right */
-  LunfsCall *current; /* its slot takes the next request */
-  uint8_t *linear;    /* non-data requests in one piece, for libfuse */
+  LunfsCall *current;                             /* its slot takes the next request */
+  uint8_t *linear;                                /* non-data requests in one piece, for libfuse */
 
   GMutex lock; /* Protects free: calls come back from every lane. */
   LunfsCall *free;
@@ -242,8 +243,8 @@ read_request (LunfsChannel *ch)
 {
   ch->iov[0] = (struct iovec){ ch->current->slot->header, LUNFS_SLOT_HEADER_BYTES };
   for (; ch->nmapped < LUNFS_CHUNKS_PER_REQUEST; ch->nmapped++)
-    ch->iov[1 + ch->nmapped]
-        = (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
+    ch->iov[1 + ch->nmapped] =
+        (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
   return readv (ch->conf.fuse_fd, ch->iov, 1 + LUNFS_CHUNKS_PER_REQUEST);
 }
 
