@@ -248,6 +248,7 @@ row_up (void *user, const LunfsLunInfo *info)
   g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
   record->nblocks = info->capacity.nblocks;
   record->block_size = info->capacity.block_size;
+  record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
   record->proven = 1;
   lunfs_cache_up (row->cache, info);
 }
@@ -372,6 +373,7 @@ build_row (Worker *w, Row *row)
     g_strlcpy (conf.known_identity.text, record->identity, sizeof conf.known_identity.text);
     conf.known_nblocks = record->nblocks;
     conf.known_block_size = record->block_size;
+    conf.known_no_reinstatement = record->no_reinstatement;
   }
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
   row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), w->pool, &w->budget, &row->stats,

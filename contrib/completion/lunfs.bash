@@ -20,6 +20,7 @@ _lunfs ()
       mapfile -t COMPREPLY < <(compgen -f -- "${cur#=}")
       ;;
     --header-digest) mapfile -t COMPREPLY < <(compgen -W "none crc32c" -- "${cur#=}") ;;
+    --stale-write-guard) mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "${cur#=}") ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W "error warning notice info debug" -- "${cur#=}") ;;
     --uid) mapfile -t COMPREPLY < <(compgen -u -- "${cur#=}") ;;
     --gid) mapfile -t COMPREPLY < <(compgen -g -- "${cur#=}") ;;

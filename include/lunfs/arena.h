@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
-#define LUNFS_ARENA_VERSION 1
+#define LUNFS_ARENA_VERSION 2
 #define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
@@ -50,8 +50,9 @@ typedef struct {
   char target_name[224]; /* RFC 7143 4.2.7.1: at most 223 bytes */
   char host[256];
   uint16_t port;
-  char identity[256]; /* LunfsIdentity.text */
-  uint32_t dirty;     /* unstable writes existed when the last worker ended */
+  char identity[256];        /* LunfsIdentity.text */
+  uint32_t dirty;            /* unstable writes existed when the last worker ended */
+  uint32_t no_reinstatement; /* see session/guard.c */
 } LunfsArenaLun;
 
 typedef struct {

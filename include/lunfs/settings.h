@@ -21,6 +21,7 @@ typedef struct {
 } LunfsSource;
 
 typedef enum { LUNFS_DIGEST_NONE, LUNFS_DIGEST_CRC32C } LunfsDigest;
+typedef enum { LUNFS_GUARD_AUTO, LUNFS_GUARD_ON, LUNFS_GUARD_OFF } LunfsGuardMode;
 
 typedef struct {
   LunfsSource source;
@@ -33,6 +34,7 @@ typedef struct {
   char *user, *password;               /* one-way CHAP; NULL = none */
   char *target_user, *target_password; /* mutual CHAP; NULL = none */
   LunfsDigest header_digest;
+  LunfsGuardMode stale_write_guard; /* see session/guard.c; auto */
 
   /* outages, seconds; names and meanings are open-iscsi's */
   int replacement_timeout; /* default 120; 0 = fail at once; <0 = wait for ever */

@@ -31,6 +31,7 @@
   X (unit_attentions, "unit attentions received")                                                                      \
   X (busy, "BUSY and TASK SET FULL answers")                                                                           \
   X (timeouts, "commands that ran out of time")                                                                        \
+  X (lun_resets, "LUN RESETs sent to end the commands of a lost session")                                              \
   X (noops, "NOP-Outs sent to prove a session alive")                                                                  \
   X (sync_cache, "SYNCHRONIZE CACHE commands")                                                                         \
   X (fua_writes, "WRITE commands with FUA")                                                                            \

@@ -15,6 +15,7 @@
 #define GIB (INT64_C (1) << 30)
 
 static const char *const digest_words[] = { "none", "crc32c", NULL };                            /* LunfsDigest */
+static const char *const guard_words[] = { "auto", "on", "off", NULL };                         /* LunfsGuardMode */
 static const char *const level_words[] = { "error", "warning", "notice", "info", "debug", NULL }; /* LunfsLogLevel */
 
 /* ---- rows that need more than their kind ---- */
@@ -70,6 +71,16 @@ parse_digest (LunfsOptionState *st, const LunfsOption *o, const char *value, GEr
   if (!lunfs_value_word (o->name, value, digest_words, &digest, error))
     return false;
   st->settings->header_digest = (LunfsDigest) digest;
+  return true;
+}
+
+static bool
+parse_guard (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  int mode;
+  if (!lunfs_value_word (o->name, value, guard_words, &mode, error))
+    return false;
+  st->settings->stale_write_guard = (LunfsGuardMode) mode;
   return true;
 }
 
@@ -171,6 +182,7 @@ const LunfsOption lunfs_options[] = {
   SECONDS (noop_out_interval, 0, SECONDS_MAX, "ask a silent target for life this often; 0 = never"),
   SECONDS (noop_out_timeout, 1, SECONDS_MAX, "and take the session for dead without an answer"),
   SECONDS (cmd_timeout, 1, SECONDS_MAX, "limit of one SCSI command, then a new session"),
+  CALL (stale_write_guard, "auto|on|off", parse_guard, "let no write of a lost session come late [auto: for tgtd]"),
   SECONDS (login_wait, 0, SECONDS_MAX, "wait for the first login before the command returns"),
   SECONDS (stop_timeout, 1, 86400, "flush, log out and unmount within this when told to stop"),
 

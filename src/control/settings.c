@@ -43,6 +43,7 @@ static const Field fields[] = {
   FIELD (STRING, target_user),
   FIELD (STRING, target_password),
   FIELD (INT, header_digest),
+  FIELD (INT, stale_write_guard),
   FIELD (INT, replacement_timeout),
   FIELD (INT, login_timeout),
   FIELD (INT, logout_timeout),
@@ -73,6 +74,7 @@ static const Field fields[] = {
 };
 
 G_STATIC_ASSERT (sizeof (LunfsDigest) == sizeof (int));
+G_STATIC_ASSERT (sizeof (LunfsGuardMode) == sizeof (int));
 G_STATIC_ASSERT (sizeof (unsigned) == sizeof (uint32_t));
 
 LunfsSettings *

@@ -56,8 +56,9 @@ typedef struct {
   GQueue quarantine; /* answered WRITEs whose memory the library may still read */
 
   /* recorded by callbacks */
-  bool login_called, cancel_seen, pong_seen, logout_seen, discovery_called;
+  bool login_called, cancel_seen, pong_seen, logout_seen, discovery_called, reset_seen;
   int login_status;
+  unsigned reset_response;
   GPtrArray *found; /* name, portal, name, portal ... */
 } Iscsi;
 
@@ -134,6 +135,19 @@ static void
 logout_cb (struct iscsi_context *ctx, int status, void *data, void *priv)
 {
   ((Iscsi *) priv)->logout_seen = true;
+}
+
+static void
+reset_cb (struct iscsi_context *ctx, int status, void *data, void *priv)
+{
+  Iscsi *self = priv;
+
+  if (status == SCSI_STATUS_CANCELLED) {
+    self->cancel_seen = true;
+    return;
+  }
+  self->reset_seen = true;
+  self->reset_response = status == SCSI_STATUS_GOOD && data ? *(const uint32_t *) data : ISCSI_TMR_FUNC_REJECTED;
 }
 
 static void
@@ -349,6 +363,10 @@ service (Iscsi *self, int revents)
     self->pong_seen = false;
     self->events->pong (self->user);
   }
+  if (self->reset_seen) {
+    self->reset_seen = false;
+    self->events->lun_was_reset (self->user, self->reset_response);
+  }
   if (self->logout_seen) {
     self->state = DEAD;
     lunfs_lane_unwatch (self->lane, &self->watch);
@@ -471,6 +489,19 @@ logout (LunfsTransport *t)
   lunfs_lane_defer (self->lane, &self->flush);
 }
 
+static void
+lun_reset (LunfsTransport *t)
+{
+  Iscsi *self = (Iscsi *) t;
+
+  if (self->state != UP)
+    return;
+  /* The raw form: the library's own LUN reset would cancel tasks on a live session. */
+  if (iscsi_task_mgmt_async (self->ctx, self->lun_wire, ISCSI_TM_LUN_RESET, 0xffffffff, 0, reset_cb, self) < 0)
+    self->cancel_seen = true;
+  lunfs_lane_defer (self->lane, &self->flush);
+}
+
 static int64_t
 idle_us (LunfsTransport *t)
 {
@@ -511,6 +542,7 @@ static const LunfsTransportOps ops = {
   .submit = submit,
   .ping = ping,
   .logout = logout,
+  .lun_reset = lun_reset,
   .idle_us = idle_us,
   .close = close_transport,
 };
@@ -532,6 +564,8 @@ configure (Iscsi *self, const LunfsConnConf *conf)
                                                                            : ISCSI_HEADER_DIGEST_NONE);
   if (conf->user && conf->password)
     iscsi_set_initiator_username_pwd (ctx, conf->user, conf->password);
+  else if (conf->security_negotiation) /* offers "CHAP,None"; a target that asks nobody takes None */
+    iscsi_set_initiator_username_pwd (ctx, "lunfs", "no-secret-at-all");
   if (conf->target_user && conf->target_password)
     iscsi_set_target_username_pwd (ctx, conf->target_user, conf->target_password);
   if (conf->tcp_user_timeout_ms)

@@ -27,6 +27,7 @@ typedef struct {
   const char *why;
   LunfsTimer timer; /* login's answer; death; the answer to a logout */
   LunfsTimer pong;
+  LunfsTimer reset;
   int64_t heard_us;
   GQueue tasks;
   uint16_t attentions[8]; /* asc << 8 | ascq */
@@ -52,6 +53,7 @@ struct LunfsRam {
   uint8_t *dirty, *mapped; /* per block */
   uint64_t random;
   GQueue connections;
+  GQueue orphans; /* Orphan: writes of lost connections that it may still execute (conf.tgtd) */
   GArray *faults, *log;
   bool logging, mute;
   uint8_t not_ready;
@@ -208,7 +210,7 @@ inquiry (LunfsRam *ram, LunfsCommand *cmd)
   if (!(cmd->cdb[1] & 1)) {
     data[2] = 6;
     data[4] = 31;
-    memcpy (data + 8, "LUNFS   RAM DISK        1   ", 28);
+    memcpy (data + 8, c->tgtd ? "IET     VIRTUAL-DISK    0001" : "LUNFS   RAM DISK        1   ", 28);
     give (cmd, data, len);
     return;
   }
@@ -469,6 +471,7 @@ end_connection (Connection *connection, const char *why)
   connection->state = DEAD;
   connection->why = why;
   lunfs_lane_cancel (connection->lane, &connection->pong);
+  lunfs_lane_cancel (connection->lane, &connection->reset);
   lunfs_lane_arm (connection->lane, &connection->timer, 0);
 }
 
@@ -484,12 +487,64 @@ answer (Task *task)
   cmd->done (cmd);
 }
 
+/* A write whose connection is gone, with its data. */
+typedef struct {
+  GList link;
+  LunfsCommand cmd;
+  struct iovec iov;
+} Orphan;
+
+static void
+adopt (LunfsRam *ram, const Task *task)
+{
+  const LunfsCommand *cmd = task->cmd;
+  Orphan *orphan;
+  size_t at = 0;
+
+  if (!ram->conf.tgtd || task->executed || !lunfs_ram_is_write (cmd->cdb))
+    return;
+  orphan = g_new0 (Orphan, 1);
+  orphan->link.data = orphan;
+  memcpy (orphan->cmd.cdb, cmd->cdb, sizeof cmd->cdb);
+  orphan->cmd.cdb_len = cmd->cdb_len;
+  orphan->cmd.xfer = cmd->xfer;
+  orphan->cmd.xfer_bytes = cmd->xfer_bytes;
+  orphan->iov = (struct iovec){ g_malloc0 (cmd->xfer_bytes + 1), cmd->xfer_bytes };
+  orphan->cmd.iov = &orphan->iov;
+  orphan->cmd.niov = 1;
+  for (unsigned i = 0; i < cmd->niov; i++) {
+    memcpy ((uint8_t *) orphan->iov.iov_base + at, cmd->iov[i].iov_base, cmd->iov[i].iov_len);
+    at += cmd->iov[i].iov_len;
+  }
+  g_queue_push_tail_link (&ram->orphans, &orphan->link);
+}
+
+static void
+end_orphan (LunfsRam *ram, bool run)
+{
+  Orphan *orphan = g_queue_pop_head_link (&ram->orphans)->data;
+
+  if (run)
+    execute (ram, &orphan->cmd);
+  g_free (orphan->iov.iov_base);
+  g_free (orphan);
+}
+
+/* What still may be executed is, or is not, now: afterwards nothing is left. */
+static void
+end_orphans (LunfsRam *ram)
+{
+  while (ram->orphans.length)
+    end_orphan (ram, roll (ram, 2));
+}
+
 static void
 forsake (Connection *connection)
 {
   for (unsigned n = connection->tasks.length; n > 0; n--) { /* as many as there are now */
     LunfsCommand *cmd = connection->tasks.head->data;
 
+    adopt (connection->ram, task_of (cmd));
     cmd->status = LUNFS_STATUS_NONE;
     cmd->sense_len = 0;
     answer (task_of (cmd));
@@ -510,6 +565,8 @@ task_fired (LunfsTimer *timer)
   if (!task->executed)
     execute (ram, task->cmd);
   task->executed = true;
+  if (ram->orphans.length && roll (ram, 20) == 0)
+    end_orphan (ram, true);
   if (task->faulty && task->fault != LUNFS_RAM_UNDERFLOW) {
     if (task->fault == LUNFS_RAM_DROP_AFTER)
       end_connection (connection, "connection reset by the target");
@@ -717,6 +774,30 @@ logout (LunfsTransport *t)
     lunfs_lane_arm (connection->lane, &connection->timer, connection->ram->conf.latency_us);
 }
 
+static void
+reset_fired (LunfsTimer *timer)
+{
+  Connection *connection = (Connection *) ((char *) timer - offsetof (Connection, reset));
+  LunfsRam *ram = connection->ram;
+
+  if (ram->mute || connection->state != UP || ram->conf.reset_response == LUNFS_RAM_NO_RESPONSE)
+    return;
+  connection->heard_us = lunfs_lane_now_us (connection->lane);
+  if (ram->conf.reset_response == 0)
+    end_orphans (ram);
+  connection->events->lun_was_reset (connection->user, ram->conf.reset_response);
+}
+
+static void
+lun_reset (LunfsTransport *t)
+{
+  Connection *connection = (Connection *) t;
+
+  connection->ram->stats.resets++;
+  if (connection->state == UP)
+    lunfs_lane_arm (connection->lane, &connection->reset, connection->ram->conf.latency_us);
+}
+
 static int64_t
 idle_us (LunfsTransport *t)
 {
@@ -733,6 +814,7 @@ close_connection (LunfsTransport *t)
   connection->state = DEAD;
   lunfs_lane_cancel (connection->lane, &connection->timer);
   lunfs_lane_cancel (connection->lane, &connection->pong);
+  lunfs_lane_cancel (connection->lane, &connection->reset);
   forsake (connection);
   g_assert (connection->tasks.length == 0); /* nobody submits from a done() inside close() */
   g_queue_unlink (&connection->ram->connections, &connection->link);
@@ -744,6 +826,7 @@ static const LunfsTransportOps ops = {
   .submit = submit,
   .ping = ping,
   .logout = logout,
+  .lun_reset = lun_reset,
   .idle_us = idle_us,
   .close = close_connection,
 };
@@ -796,8 +879,12 @@ lunfs_ram_open (LunfsLane *lane, const LunfsConnConf *conf, const LunfsTransport
   connection->state = LOGIN;
   connection->timer.fire = connection_fired;
   connection->pong.fire = pong_fired;
+  connection->reset.fire = reset_fired;
   connection->heard_us = lunfs_lane_now_us (lane);
   take_refusal (ram, connection);
+  ram->stats.security_logins += conf->security_negotiation;
+  if (conf->security_negotiation) /* the session before is ended, with what it had not executed */
+    end_orphans (ram);
   if (ram->conf.ua_on_login)
     connection->attentions[connection->nattentions++] = 0x2900;
   g_queue_push_tail_link (&ram->connections, &connection->link);
@@ -837,6 +924,7 @@ lunfs_ram_free (LunfsRam *ram)
   if (!ram)
     return;
   g_assert (ram->connections.length == 0);
+  end_orphans (ram);
   g_mutex_lock (&targets_lock);
   targets = g_list_remove (targets, ram);
   g_mutex_unlock (&targets_lock);

@@ -13,6 +13,8 @@
 
 typedef struct LunfsRam LunfsRam;
 
+#define LUNFS_RAM_NO_RESPONSE G_MAXUINT
+
 /* What the LUN says about itself and how fast it is; may be changed at any time. */
 typedef struct {
   uint64_t nblocks; /* not beyond that of lunfs_ram_new */
@@ -26,9 +28,11 @@ typedef struct {
   uint8_t refusal_asc; /* what an unknown command gets: 20h (the default) or 24h */
   uint32_t max_transfer_blocks, max_unmap_blocks, unmap_granularity_blocks, unmap_alignment_blocks;
   uint64_t max_write_same_blocks;
-  uint64_t naa;     /* VPD 83h; 0 = no identity */
-  char serial[32];  /* VPD 80h; "" = none */
-  bool ua_on_login; /* every nexus begins with 29/00 */
+  uint64_t naa;            /* VPD 83h; 0 = no identity */
+  char serial[32];         /* VPD 80h; "" = none */
+  bool ua_on_login;        /* every nexus begins with 29/00 */
+  bool tgtd;               /* INQUIRY names tgtd: no reinstatement without SecurityNegotiation */
+  unsigned reset_response; /* to LUN RESET; 0 = done, LUNFS_RAM_NO_RESPONSE */
   int64_t latency_us, jitter_us;
 } LunfsRamConf;
 
@@ -38,6 +42,7 @@ typedef struct {
   unsigned overlaps;          /* writes that came while one to the same blocks was under way: never right */
   unsigned out_of_range;
   unsigned in_flight, max_in_flight;
+  unsigned resets, security_logins; /* LUN RESETs; logins through SecurityNegotiation */
 } LunfsRamStats;
 
 /* One command as it came. */

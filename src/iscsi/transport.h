@@ -58,6 +58,8 @@ typedef struct {
   void (*dead) (void *user, const char *why); /* once, after a successful login */
   void (*pong) (void *user);                  /* answer to ping() */
   void (*logged_out) (void *user);
+  /* Answer to lun_reset(): RFC 7143 11.6.1 response code, 0 = done; 255 = rejected. */
+  void (*lun_was_reset) (void *user, unsigned response);
   /* Discovery sessions: one call per target and portal ("ip:port,tpgt"), then name NULL. */
   void (*target) (void *user, const char *name, const char *portal);
 } LunfsTransportEvents;
@@ -73,6 +75,8 @@ typedef struct {
   uint32_t isid_random; /* 24 bits */
   uint16_t isid_qualifier;
   unsigned tcp_user_timeout_ms;
+  /* Pass through SecurityNegotiation even without CHAP: tgtd ends the older session of a nexus only there. */
+  bool security_negotiation;
 } LunfsConnConf;
 
 typedef struct LunfsTransport LunfsTransport;
@@ -80,6 +84,8 @@ typedef struct {
   void (*submit) (LunfsTransport *t, LunfsCommand *cmd);
   void (*ping) (LunfsTransport *t); /* NOP-Out, at most one at a time */
   void (*logout) (LunfsTransport *t);
+  /* Task management LOGICAL UNIT RESET (SAM-5 7.4): ends all commands of all nexuses at this LUN. */
+  void (*lun_reset) (LunfsTransport *t);
   /* How long no byte has come from the target, in microseconds. */
   int64_t (*idle_us) (LunfsTransport *t);
   /* Drop the connection and free @t.  Every command still owned gets its done() before this returns. */

@@ -134,7 +134,7 @@ delay_fired (LunfsTimer *timer)
 static bool
 too_old (LunfsSession *s, const LunfsRequest *req)
 {
-  int64_t limit_s = s->settings->replacement_timeout;
+  int64_t limit_s = s->timeouts.replacement_timeout;
 
   return limit_s >= 0 && lunfs_lane_now_us (s->lane) - req->submit_us >= MAX (limit_s, BUSY_LIMIT_S) * G_USEC_PER_SEC;
 }
@@ -402,9 +402,9 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
 static bool
 given_up (const LunfsSession *s, const LunfsRequest *req)
 {
-  int64_t limit_s = (int64_t) s->settings->replacement_timeout + 3 * (int64_t) s->settings->cmd_timeout;
+  int64_t limit_s = (int64_t) s->timeouts.replacement_timeout + 3 * (int64_t) s->timeouts.cmd_timeout;
 
-  return s->settings->replacement_timeout >= 0
+  return s->timeouts.replacement_timeout >= 0
          && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
 }
 
@@ -421,6 +421,8 @@ task_done (LunfsCommand *cmd)
     good (s, req, cmd);
   } else if (cmd->status == LUNFS_STATUS_NONE) { /* its fate is unknown: once more on the next session */
     LUNFS_COUNT (s->stats, replayed, 1);
+    if (req->op == LUNFS_OP_WRITE || req->op == LUNFS_OP_DISCARD || req->op == LUNFS_OP_ZERO)
+      lunfs_guard_lost_write (s);
     if (s->transport) /* not from inside its close(): nothing more goes to this connection, the transport says why */
       lunfs_lane_defer (s->lane, &s->teardown);
     req->tries--; /* counts answers */
@@ -520,7 +522,7 @@ static const LunfsLayerOps ops = { .submit = submit };
 bool
 lunfs_session_overdue (LunfsSession *s, int64_t now_us)
 {
-  int64_t cmd_ms = (int64_t) s->settings->cmd_timeout * 1000;
+  int64_t cmd_ms = (int64_t) s->timeouts.cmd_timeout * 1000;
 
   for (GList *l = s->active.head; l; l = l->next) {
     LunfsTask *task = l->data;

@@ -31,9 +31,10 @@ struct LunfsSession {
   /* connection: session.c */
   LunfsSessionState state;
   bool started, ever_up, stopping;
-  bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
-  bool recheck; /* the probe to come, or under way, is not one after a login */
-  bool fence;   /* teardown: because another LUN answered */
+  bool failing;           /* replacement_timeout has passed, or another LUN answered: requests fail at once */
+  bool recheck;           /* the probe to come, or under way, is not one after a login */
+  bool fence;             /* teardown: because another LUN answered */
+  LunfsTimeouts timeouts; /* this LUN's: may change */
   LunfsTransport *transport;
   LunfsProbe *probe;
   LunfsLunInfo info; /* of the last good probe */
@@ -41,7 +42,8 @@ struct LunfsSession {
   char *addresses[8];
   unsigned untried; /* addresses of this attempt not tried yet */
   unsigned attempts;
-  int64_t up_us; /* when it came UP last */
+  int64_t up_us;   /* when it came UP last */
+  int64_t down_us; /* when it left UP, or was started; 0 while UP */
   LunfsLoginOutcome last_outcome;
   int probe_error;        /* of the probe that ended the attempt */
   char *last_logged;      /* failure text last put into the log */
@@ -51,6 +53,13 @@ struct LunfsSession {
   LunfsDefer teardown;
   char *teardown_why;
   int64_t ping_us; /* when the NOP-Out under way was sent; 0 = none */
+
+  /* stale writes: guard.c */
+  bool unknown_writes;   /* sent and never answered: an older session may still execute them */
+  bool moved;            /* the login is at another portal than theirs: it does not end that session */
+  bool security_refused; /* no SecurityNegotiation for this target */
+  int64_t reset_us;      /* when the LUN RESET under way was sent; 0 = none */
+  char *lost_address;    /* of the session that was lost last */
 
   /* requests: queue.c */
   GQueue waiting;  /* in order of seq */
@@ -97,6 +106,21 @@ void lunfs_session_recheck (LunfsSession *s, const char *why);
 void lunfs_session_lost (LunfsSession *s, const char *why);
 /* The last command in flight has come back. */
 void lunfs_session_drained (LunfsSession *s);
+/* Ask the LUN what it is, in state PROBE. */
+void lunfs_session_probe (LunfsSession *s);
+
+/* guard.c: see there.  Log in through SecurityNegotiation? */
+bool lunfs_guard_security (const LunfsSession *s);
+/* A login failed so: true if it should be tried at once without SecurityNegotiation. */
+bool lunfs_guard_refused (LunfsSession *s, LunfsLoginOutcome outcome);
+/* A write was sent and its answer will never come. */
+void lunfs_guard_lost_write (LunfsSession *s);
+/* What kind of target it is: for the logins to come. */
+void lunfs_guard_learn (LunfsSession *s, const LunfsInquiry *inquiry);
+/* The LUN is proven: true if it is reset first; a new probe follows. */
+bool lunfs_guard_start (LunfsSession *s);
+void lunfs_guard_was_reset (LunfsSession *s, unsigned response);
+
 /* "iqn...:t1 lun 0" for the log; borrowed from a per-thread buffer. */
 const char *lunfs_session_label (const LunfsSession *s);
 

@@ -98,14 +98,22 @@ pause_ms (LunfsSession *s)
   return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
 }
 
+/* How long it has not been UP. */
+static int64_t
+outage_us (const LunfsSession *s)
+{
+  return s->down_us ? lunfs_lane_now_us (s->lane) - s->down_us : 0;
+}
+
 static void
 arm_replacement (LunfsSession *s, int at_least_s)
 {
-  int timeout = s->settings->replacement_timeout;
+  int timeout = s->timeouts.replacement_timeout;
 
   if (s->failing || s->stopping || s->replacement.slot || timeout < 0)
     return;
-  lunfs_lane_arm (s->lane, &s->replacement, (int64_t) MAX (timeout, at_least_s) * G_USEC_PER_SEC);
+  lunfs_lane_arm (s->lane, &s->replacement,
+                  MAX ((int64_t) MAX (timeout, at_least_s) * G_USEC_PER_SEC - outage_us (s), 0));
 }
 
 static void
@@ -122,7 +130,7 @@ replacement_fired (LunfsTimer *timer)
   if (s->ever_up)
     lunfs_error (
         "%s: not reachable for %d s (replacement_timeout): requests now fail with an I/O error until it is back",
-        lunfs_session_label (s), s->settings->replacement_timeout);
+        lunfs_session_label (s), s->timeouts.replacement_timeout);
   lunfs_session_fail_waiting (s, -EIO);
   s->events.failing (s->user);
 }
@@ -136,6 +144,8 @@ go_down (LunfsSession *s)
 
   lunfs_lane_cancel (s->lane, &s->tick);
   set_state (s, LUNFS_SESSION_DOWN);
+  if (!s->down_us)
+    s->down_us = lunfs_lane_now_us (s->lane);
   arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
@@ -149,7 +159,7 @@ drop_transport (LunfsSession *s)
 
   lunfs_probe_abort (s->probe);
   s->recheck = false;
-  s->ping_us = 0;
+  s->ping_us = s->reset_us = 0;
   if (transport)
     transport->ops->close (transport); /* everything in flight comes back now, into waiting */
   lunfs_session_requeue_done (s);
@@ -177,6 +187,12 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
 
   if (outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN && s->untried > 0 && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
+    drop_transport (s);
+    open_transport (s);
+    return;
+  }
+  if (s->state == LUNFS_SESSION_LOGIN && !s->stopping && lunfs_guard_refused (s, outcome)) {
+    s->untried++;
     drop_transport (s);
     open_transport (s);
     return;
@@ -249,6 +265,8 @@ teardown_run (LunfsDefer *defer)
     LUNFS_COUNT (s->stats, session_losses, 1);
     lunfs_warning ("%s: session lost: %s%s", lunfs_session_label (s), why, s->stopping ? "" : "; logging in again");
     set_error (s, why);
+    g_free (s->lost_address);
+    s->lost_address = g_strdup (s->addresses[s->untried]);
     if (s->state == LUNFS_SESSION_UP && lunfs_lane_now_us (s->lane) - s->up_us > STABLE_US)
       s->attempts = 0; /* else: it dies as soon as it is up, so the pauses grow */
     s->last_outcome = LUNFS_LOGIN_TRANSPORT;
@@ -285,6 +303,12 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
   lunfs_session_forget_features (s);
   set_state (s, LUNFS_SESSION_PROBE);
   lunfs_lane_arm (s->lane, &s->tick, TICK_US);
+  lunfs_session_probe (s);
+}
+
+void
+lunfs_session_probe (LunfsSession *s)
+{
   lunfs_probe_start (s->probe, s->transport);
 }
 
@@ -321,6 +345,12 @@ on_logged_out (void *user)
 }
 
 static void
+on_lun_reset (void *user, unsigned response)
+{
+  lunfs_guard_was_reset (user, response);
+}
+
+static void
 on_target (void *user, const char *name, const char *portal)
 {
 }
@@ -330,6 +360,7 @@ static const LunfsTransportEvents transport_events = {
   .dead = on_dead,
   .pong = on_pong,
   .logged_out = on_logged_out,
+  .lun_was_reset = on_lun_reset,
   .target = on_target,
 };
 
@@ -352,9 +383,11 @@ open_transport (LunfsSession *s)
     .isid_random = s->conf.isid_random,
     .isid_qualifier = s->conf.isid_qualifier,
     .tcp_user_timeout_ms = 15000,
+    .security_negotiation = lunfs_guard_security (s),
   };
   g_autoptr (GError) error = NULL;
 
+  s->moved = s->unknown_writes && s->lost_address && strcmp (s->lost_address, address) != 0;
   g_mutex_lock (&s->snapshot_lock);
   snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address,
             s->conf.port);
@@ -365,7 +398,7 @@ open_transport (LunfsSession *s)
     attempt_failed (s, LUNFS_LOGIN_TRANSPORT, error->message);
     return;
   }
-  lunfs_lane_arm (s->lane, &s->retry, (int64_t) MAX (s->settings->login_timeout, 1) * G_USEC_PER_SEC);
+  lunfs_lane_arm (s->lane, &s->retry, (int64_t) MAX (s->timeouts.login_timeout, 1) * G_USEC_PER_SEC);
 }
 
 void
@@ -397,8 +430,11 @@ retry_fired (LunfsTimer *timer)
   }
   switch (s->state) {
   case LUNFS_SESSION_LOGIN:
-    snprintf (text, sizeof text, "no login within %d s (login_timeout)", s->settings->login_timeout);
+    snprintf (text, sizeof text, "no login within %d s (login_timeout)", s->timeouts.login_timeout);
     attempt_failed (s, LUNFS_LOGIN_TRANSPORT, text);
+    break;
+  case LUNFS_SESSION_PROBE: /* the guard's wait is over */
+    lunfs_session_probe (s);
     break;
   case LUNFS_SESSION_DOWN:
   case LUNFS_SESSION_FENCED:
@@ -439,6 +475,7 @@ learn (LunfsSession *s, const LunfsLunInfo *info)
 {
   s->info = *info;
   s->info_valid = true;
+  lunfs_guard_learn (s, &info->inquiry);
   s->conf.known_identity = info->identity;
   s->conf.known_nblocks = info->capacity.nblocks;
   s->conf.known_block_size = info->capacity.block_size;
@@ -462,6 +499,8 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
     return;
   }
   learn (s, info);
+  if (lunfs_guard_start (s))
+    return;
   set_state (s, LUNFS_SESSION_RECOVER);
   s->events.up (s->user, &s->info);
 }
@@ -474,6 +513,7 @@ lunfs_session_serve (LunfsSession *s)
   if (s->state != LUNFS_SESSION_RECOVER || s->teardown.queued)
     return;
   s->failing = false;
+  s->down_us = 0;
   s->up_us = lunfs_lane_now_us (s->lane);
   lunfs_lane_cancel (s->lane, &s->replacement);
   set_state (s, LUNFS_SESSION_UP);
@@ -516,7 +556,7 @@ lunfs_session_recheck (LunfsSession *s, const char *why)
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
   set_error (s, why);
   s->recheck = true;
-  arm_replacement (s, s->settings->cmd_timeout); /* the LUN answers: no outage yet */
+  arm_replacement (s, s->timeouts.cmd_timeout); /* the LUN answers: no outage yet */
   if (s->active.length == 0)
     lunfs_session_drained (s);
 }
@@ -526,12 +566,13 @@ lunfs_session_recheck (LunfsSession *s, const char *why)
 static const char *
 find_dead (LunfsSession *s, int64_t now)
 {
-  int64_t interval = (int64_t) s->settings->noop_out_interval * G_USEC_PER_SEC;
-  int64_t timeout = (int64_t) MAX (s->settings->noop_out_timeout, 1) * G_USEC_PER_SEC;
+  int64_t interval = (int64_t) s->timeouts.noop_out_interval * G_USEC_PER_SEC;
+  int64_t timeout = (int64_t) MAX (s->timeouts.noop_out_timeout, 1) * G_USEC_PER_SEC;
+  int64_t limit = (int64_t) s->timeouts.cmd_timeout * G_USEC_PER_SEC;
   int64_t probe_since = lunfs_probe_since_us (s->probe), idle;
 
-  if (lunfs_session_overdue (s, now)
-      || (probe_since && now - probe_since > (int64_t) s->settings->cmd_timeout * G_USEC_PER_SEC)) {
+  if (lunfs_session_overdue (s, now) || (probe_since && now - probe_since > limit)
+      || (s->reset_us && now - s->reset_us > limit)) {
     LUNFS_COUNT (s->stats, timeouts, 1);
     return "a command was not answered in time (cmd_timeout)";
   }
@@ -582,6 +623,14 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   s->conf.host = g_strdup (conf->host);
   s->conf.target_name = g_strdup (conf->target_name);
   s->settings = conf->settings;
+  s->timeouts = s->snapshot.timeouts = (LunfsTimeouts){
+    .replacement_timeout = s->settings->replacement_timeout,
+    .login_timeout = s->settings->login_timeout,
+    .noop_out_interval = s->settings->noop_out_interval,
+    .noop_out_timeout = s->settings->noop_out_timeout,
+    .cmd_timeout = s->settings->cmd_timeout,
+  };
+  s->unknown_writes = conf->known_nblocks > 0; /* of the worker before */
   s->stats = conf->stats;
   s->events = *events;
   s->user = user;
@@ -612,6 +661,7 @@ lunfs_session_free (LunfsSession *s)
     g_free (s->addresses[i]);
   g_free (s->teardown_why);
   g_free (s->last_logged);
+  g_free (s->lost_address);
   g_free ((char *) s->conf.host);
   g_free ((char *) s->conf.target_name);
   g_mutex_clear (&s->snapshot_lock);
@@ -630,8 +680,26 @@ lunfs_session_start (LunfsSession *s)
   if (s->started)
     return;
   s->started = true;
+  s->down_us = lunfs_lane_now_us (s->lane);
   arm_replacement (s, 0);
   lunfs_lane_arm (s->lane, &s->retry, 0);
+}
+
+void
+lunfs_session_set_timeouts (LunfsSession *s, const LunfsTimeouts *timeouts)
+{
+  s->timeouts = *timeouts;
+  g_mutex_lock (&s->snapshot_lock);
+  s->snapshot.timeouts = *timeouts;
+  g_mutex_unlock (&s->snapshot_lock);
+  if (!s->started || s->recheck || s->stopping || s->state == LUNFS_SESSION_UP || s->state == LUNFS_SESSION_FENCED)
+    return;
+  s->failing = false;
+  g_mutex_lock (&s->snapshot_lock);
+  s->snapshot.failing = false;
+  g_mutex_unlock (&s->snapshot_lock);
+  lunfs_lane_cancel (s->lane, &s->replacement);
+  arm_replacement (s, 0); /* counted from when the outage began */
 }
 
 void

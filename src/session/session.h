@@ -36,6 +36,11 @@ typedef enum {
 } LunfsSessionState;
 const char *lunfs_session_state_name (LunfsSessionState state);
 
+/* The limits that may change while the LUN is in use; seconds, as in LunfsSettings, from which they come at first. */
+typedef struct {
+  int replacement_timeout, login_timeout, noop_out_interval, noop_out_timeout, cmd_timeout;
+} LunfsTimeouts;
+
 typedef struct {
   LunfsTransportOpen open;
   const LunfsSettings *settings; /* borrowed, outlives the session */
@@ -50,6 +55,7 @@ typedef struct {
   LunfsIdentity known_identity;
   uint64_t known_nblocks;
   uint32_t known_block_size;
+  bool known_no_reinstatement;
   /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
   void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
   void *resolve_user;
@@ -82,6 +88,11 @@ void lunfs_session_serve (LunfsSession *session);
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
 
+/* From now on, for requests that wait already, too.  Lane thread. */
+void lunfs_session_set_timeouts (LunfsSession *session, const LunfsTimeouts *timeouts);
+/* True: this kind of target ends the older session of a nexus only in a login with SecurityNegotiation (tgtd). */
+bool lunfs_inquiry_lacks_reinstatement (const LunfsInquiry *inquiry);
+
 /* For the status file; any thread. */
 typedef struct {
   LunfsSessionState state;
@@ -89,6 +100,7 @@ typedef struct {
   char portal[80];
   char error[256];  /* why it is not UP, or the last failure; "" = none */
   int64_t since_us; /* monotonic, of the last state change */
+  LunfsTimeouts timeouts;
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);
 

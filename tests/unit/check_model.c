@@ -469,6 +469,8 @@ choose_lun (Model *m)
   c->ua_on_login = pick (m, 2);
   c->latency_us = pick (m, 200);
   c->jitter_us = pick (m, 2) ? pick (m, 400) : 0;
+  c->tgtd = pick (m, 2);
+  c->reset_response = 0;
 }
 
 static void
@@ -557,6 +559,9 @@ ask (Model *m, LunfsOp op, uint64_t offset, uint64_t length)
 static void
 end (Model *m)
 {
+  static const LunfsTimeouts patient = { .replacement_timeout = -1, .login_timeout = 15, .noop_out_interval = 5,
+                                         .noop_out_timeout = 5, .cmd_timeout = 5 };
+
   settle (m);
   make_peace (m);
   lunfs_ram_clear_faults (m->row.ram);
@@ -564,7 +569,7 @@ end (Model *m)
   row_until (&m->row, LUNFS_SESSION_UP, 60000000);
   ask (m, LUNFS_OP_FLUSH, 0, 0); /* takes with it what was still to be reported */
   m->errors_allowed = false;
-  m->row.settings->replacement_timeout = -1;
+  lunfs_session_set_timeouts (m->row.session, &patient);
   lunfs_ram_power_loss (m->row.ram, 0); /* not flushed: the row still has it */
   for (uint64_t at = 0; at < m->size; at += MAX_BYTES)
     ask (m, LUNFS_OP_READ, at, MIN (MAX_BYTES, m->size - at));
