@@ -56,7 +56,7 @@ bool lunfs_worker_fds_from_env (LunfsWorkerFds *out);
 /* The settings from LunfsWorkerFds.settings_fd, which stays open. */
 LunfsSettings *lunfs_worker_read_settings (int settings_fd, GError **error);
 
-/* The worker's body (src/worker.c).  Returns the process exit status: 0 = done, do not start again;
+/* The worker's body (src/worker).  Returns the process exit status: 0 = done, do not start again;
  * anything else = start a new one. */
 int lunfs_worker_run (const LunfsWorkerFds *fds);
 

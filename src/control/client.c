@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The client's side of the control socket: finds the mount, asks, waits. */
+#include "config.h"
+
+#include "control/control.h"
+
+#include "lunfs/error.h"
+
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_TIMEOUT_S 10
+
+static JsonObject *
+parse_answer (const char *line, GError **error)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  JsonNode *root;
+  JsonObject *object;
+
+  if (!line || !json_parser_load_from_data (parser, line, -1, NULL) || !(root = json_parser_get_root (parser))
+      || !JSON_NODE_HOLDS_OBJECT (root)) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_FAILED, "the daemon's answer is unreadable");
+    return NULL;
+  }
+  object = json_node_get_object (root);
+  if (json_object_get_int_member_with_default (object, "status", LUNFS_EXIT_FAILED) != LUNFS_EXIT_OK) {
+    g_set_error (error, LUNFS_ERROR,
+                 (int) json_object_get_int_member_with_default (object, "status", LUNFS_EXIT_FAILED), "%s",
+                 json_object_get_string_member_with_default (object, "error", "refused"));
+    return NULL;
+  }
+  return json_object_ref (object);
+}
+
+static JsonObject *
+ask_socket (const char *path, JsonObject *request, GError **error)
+{
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
+  g_autoptr (GSocketConnection) connection = NULL;
+  g_autoptr (GDataInputStream) in = NULL;
+  g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), request);
+  g_autofree char *text = json_to_string (root, FALSE);
+  g_autofree char *message = g_strconcat (text, "\n", NULL);
+  g_autofree char *line = NULL;
+
+  g_socket_client_set_timeout (client, ANSWER_TIMEOUT_S);
+  connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, error);
+  if (!connection
+      || !g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), message,
+                                     strlen (message), NULL, NULL, error))
+    return NULL;
+  in = g_data_input_stream_new (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
+  line = g_data_input_stream_read_line (in, NULL, NULL, error);
+  return error && *error ? NULL : parse_answer (line, error);
+}
+
+/* What follows @mountpoint in @path; NULL if @path is not in it. */
+static const char *
+inside (const char *mountpoint, const char *path)
+{
+  size_t len = strlen (mountpoint);
+
+  if (strncmp (mountpoint, path, len) != 0 || (path[len] != '\0' && path[len] != '/'))
+    return NULL;
+  return path[len] ? path + len + 1 : "";
+}
+
+typedef struct {
+  const char *path; /* "" = any */
+  char *socket, *inside;
+  size_t depth; /* length of the mount point found: the innermost wins */
+  unsigned nmounts, nfound;
+} Search;
+
+static void
+look_at_socket (Search *s, const char *path)
+{
+  g_autoptr (JsonObject) hello = json_object_new ();
+  g_autoptr (JsonObject) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *mountpoint, *rest;
+
+  json_object_set_string_member (hello, "command", "hello");
+  answer = ask_socket (path, hello, &error);
+  if (!answer)
+    return;
+  s->nmounts++;
+  mountpoint = json_object_get_string_member_with_default (answer, "mountpoint", "");
+  rest = s->path[0] ? inside (mountpoint, s->path) : "";
+  if (!rest || (s->nfound && strlen (mountpoint) < s->depth))
+    return;
+  s->nfound++;
+  s->depth = strlen (mountpoint);
+  g_free (s->socket);
+  g_free (s->inside);
+  s->socket = g_strdup (path);
+  s->inside = g_strdup (rest);
+}
+
+static void
+look_in_dir (Search *s, const char *dir)
+{
+  g_autoptr (GDir) entries = g_dir_open (dir, 0, NULL);
+  const char *name;
+
+  while (entries && (name = g_dir_read_name (entries)))
+    if (g_str_has_suffix (name, ".sock")) {
+      g_autofree char *path = g_build_filename (dir, name, NULL);
+
+      look_at_socket (s, path);
+    }
+}
+
+/* Root sees everybody's mounts. */
+static void
+look_everywhere (Search *s)
+{
+  g_autofree char *own = lunfs_control_dir (geteuid ());
+  g_autoptr (GDir) users = geteuid () == 0 ? g_dir_open ("/run/user", 0, NULL) : NULL;
+  const char *name;
+
+  look_in_dir (s, own);
+  while (users && (name = g_dir_read_name (users))) {
+    g_autofree char *dir = g_build_filename ("/run/user", name, "lunfs", NULL);
+
+    look_in_dir (s, dir);
+  }
+}
+
+JsonObject *
+lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GError **error)
+{
+  g_autofree char *absolute = *path ? g_canonicalize_filename (path, NULL) : g_strdup ("");
+  Search s = { .path = absolute };
+  JsonObject *answer = NULL;
+
+  look_everywhere (&s);
+  if (s.nfound == 0)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
+                 *path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", path);
+  else if (!*path && s.nmounts > 1)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "there are %u mounts: say which", s.nmounts);
+  else {
+    if (out_inside)
+      *out_inside = g_strdup (s.inside);
+    if (!json_object_has_member (request, "lun"))
+      json_object_set_string_member (request, "lun", s.inside);
+    answer = ask_socket (s.socket, request, error);
+  }
+  g_free (s.socket);
+  g_free (s.inside);
+  return answer;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "control/control.h"
+
+#include "lunfs/error.h"
+#include "lunfs/log.h"
+
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 65536
+#define CLIENTS_MAX 32
+
+struct LunfsControl {
+  GSocketService *service;
+  char *path;
+  LunfsControlHandler handler;
+  void *user;
+  GList *clients; /* Client */
+  GCancellable *end;
+};
+
+typedef struct {
+  LunfsControl *control;
+  GSocketConnection *connection;
+  GDataInputStream *in;
+  char *reply;
+} Client;
+
+static void read_line (Client *client);
+
+char *
+lunfs_control_dir (unsigned uid)
+{
+  if (uid == 0)
+    return g_strdup ("/run/lunfs");
+  if (uid == geteuid ())
+    return g_build_filename (g_get_user_runtime_dir (), "lunfs", NULL);
+  return g_strdup_printf ("/run/user/%u/lunfs", uid);
+}
+
+char *
+lunfs_control_path (int pid)
+{
+  g_autofree char *dir = lunfs_control_dir (geteuid ());
+
+  return g_strdup_printf ("%s/%d.sock", dir, pid);
+}
+
+/* ---- one client ---- */
+
+static void
+client_end (Client *client)
+{
+  client->control->clients = g_list_remove (client->control->clients, client);
+  g_io_stream_close (G_IO_STREAM (client->connection), NULL, NULL);
+  g_object_unref (client->in);
+  g_object_unref (client->connection);
+  g_free (client->reply);
+  g_free (client);
+}
+
+static char *
+render (JsonObject *object)
+{
+  g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), object);
+  g_autofree char *text = json_to_string (root, FALSE);
+
+  return g_strconcat (text, "\n", NULL);
+}
+
+/* One request; the reply's line. */
+static char *
+answer (LunfsControl *control, const char *line)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (JsonObject) reply = json_object_new ();
+  g_autoptr (GError) error = NULL;
+  JsonNode *root = NULL;
+
+  if (json_parser_load_from_data (parser, line, -1, &error))
+    root = json_parser_get_root (parser);
+  if (!error && (!root || !JSON_NODE_HOLDS_OBJECT (root)))
+    g_set_error (&error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "a request is an object");
+  if (!error)
+    control->handler (control->user, json_node_get_object (root), reply, &error);
+  if (error) {
+    json_object_set_int_member (reply, "status", error->domain == LUNFS_ERROR ? error->code : LUNFS_EXIT_USAGE);
+    json_object_set_string_member (reply, "error", error->message);
+  } else {
+    json_object_set_int_member (reply, "status", LUNFS_EXIT_OK);
+  }
+  return render (reply);
+}
+
+static void
+written_cb (GObject *source, GAsyncResult *result, gpointer user)
+{
+  Client *client = user;
+
+  g_clear_pointer (&client->reply, g_free);
+  if (!g_output_stream_write_all_finish (G_OUTPUT_STREAM (source), result, NULL, NULL))
+    client_end (client);
+  else
+    read_line (client);
+}
+
+static void
+line_cb (GObject *source, GAsyncResult *result, gpointer user)
+{
+  Client *client = user;
+  g_autofree char *line = g_data_input_stream_read_line_finish (client->in, result, NULL, NULL);
+
+  if (!line || strlen (line) > LINE_MAX_BYTES || !g_utf8_validate (line, -1, NULL)) {
+    client_end (client);
+    return;
+  }
+  client->reply = answer (client->control, line);
+  g_output_stream_write_all_async (g_io_stream_get_output_stream (G_IO_STREAM (client->connection)), client->reply,
+                                   strlen (client->reply), G_PRIORITY_DEFAULT, client->control->end, written_cb,
+                                   client);
+}
+
+static void
+read_line (Client *client)
+{
+  g_data_input_stream_read_line_async (client->in, G_PRIORITY_DEFAULT, client->control->end, line_cb, client);
+}
+
+static bool
+peer_allowed (GSocketConnection *connection)
+{
+  g_autoptr (GCredentials) who = g_socket_get_credentials (g_socket_connection_get_socket (connection), NULL);
+  uid_t uid = who ? g_credentials_get_unix_user (who, NULL) : (uid_t) -1;
+
+  return uid == 0 || uid == geteuid ();
+}
+
+static gboolean
+incoming_cb (GSocketService *service, GSocketConnection *connection, GObject *source, gpointer user)
+{
+  LunfsControl *control = user;
+  Client *client;
+
+  if (!peer_allowed (connection) || g_list_length (control->clients) >= CLIENTS_MAX)
+    return TRUE; /* closed */
+  client = g_new0 (Client, 1);
+  client->control = control;
+  client->connection = g_object_ref (connection);
+  client->in = g_data_input_stream_new (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
+  g_buffered_input_stream_set_buffer_size (G_BUFFERED_INPUT_STREAM (client->in), 4096);
+  g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (client->in), FALSE);
+  control->clients = g_list_prepend (control->clients, client);
+  read_line (client);
+  return TRUE;
+}
+
+/* ---- life ---- */
+
+static bool
+listen_at (LunfsControl *control, GError **error)
+{
+  g_autofree char *dir = g_path_get_dirname (control->path);
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (control->path);
+  mode_t mask;
+  bool ok;
+
+  if (g_mkdir_with_parents (dir, 0700) < 0) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS, "%s: %s", dir, g_strerror (errno));
+    return false;
+  }
+  unlink (control->path);
+  mask = umask (0177); /* only this thread makes files */
+  ok = g_socket_listener_add_address (G_SOCKET_LISTENER (control->service), address, G_SOCKET_TYPE_STREAM,
+                                      G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, error);
+  umask (mask);
+  return ok;
+}
+
+LunfsControl *
+lunfs_control_new (const char *path, LunfsControlHandler handler, void *user, GError **error)
+{
+  LunfsControl *control = g_new0 (LunfsControl, 1);
+
+  control->service = g_socket_service_new ();
+  control->path = g_strdup (path);
+  control->end = g_cancellable_new ();
+  control->handler = handler;
+  control->user = user;
+  if (!listen_at (control, error)) {
+    g_clear_pointer (&control->path, g_free);
+    lunfs_control_free (control);
+    return NULL;
+  }
+  g_signal_connect (control->service, "incoming", G_CALLBACK (incoming_cb), control);
+  g_socket_service_start (control->service);
+  return control;
+}
+
+void
+lunfs_control_free (LunfsControl *control)
+{
+  if (!control)
+    return;
+  g_socket_service_stop (control->service);
+  g_socket_listener_close (G_SOCKET_LISTENER (control->service));
+  g_object_unref (control->service);
+  g_cancellable_cancel (control->end);
+  while (control->clients) /* each ends when its cancelled operation comes back */
+    g_main_context_iteration (NULL, TRUE);
+  g_object_unref (control->end);
+  if (control->path)
+    unlink (control->path);
+  g_free (control->path);
+  g_free (control);
+}

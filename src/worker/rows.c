@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The data path of each LUN: made right to left, and what it tells the control thread. */
+#include "config.h"
+
+#include "worker/worker-private.h"
+
+#include "control/resolve.h"
+#include "iscsi/libiscsi.h"
+#include "lunfs/log.h"
+
+#include <string.h>
+
+/* ---- first logins ---- */
+
+LunfsExit
+lunfs_worker_exit_of (LunfsLoginOutcome outcome)
+{
+  switch (outcome) {
+  case LUNFS_LOGIN_OK:
+    return LUNFS_EXIT_OK;
+  case LUNFS_LOGIN_AUTH:
+    return LUNFS_EXIT_AUTH;
+  case LUNFS_LOGIN_NOT_FOUND:
+  case LUNFS_LOGIN_NOT_DISK:
+    return LUNFS_EXIT_SESSION;
+  case LUNFS_LOGIN_REFUSED:
+    return LUNFS_EXIT_FATAL_LOGIN;
+  default:
+    return LUNFS_EXIT_TRANSPORT;
+  }
+}
+
+void
+lunfs_worker_send_settled (LunfsWorker *w)
+{
+  LunfsExit status = LUNFS_EXIT_OK;
+
+  w->settled = true;
+  if (!w->any_up && w->only_final_errors && w->first_text)
+    status = w->first_error;
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, w->first_text ? w->first_text : "");
+}
+
+/* One row or question has its first outcome. */
+void
+lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text)
+{
+  if (*flag)
+    return;
+  *flag = true;
+  if (status == LUNFS_EXIT_OK)
+    w->any_up = true;
+  if (status == LUNFS_EXIT_TRANSPORT) /* may pass */
+    w->only_final_errors = false;
+  if (status != LUNFS_EXIT_OK && !w->first_text) {
+    w->first_error = status;
+    w->first_text = g_strdup_printf ("%s: %s", object, text);
+  }
+  if (--w->unsettled == 0 && !w->settled)
+    lunfs_worker_send_settled (w);
+}
+
+/* ---- lane -> control ---- */
+
+typedef struct {
+  LunfsRow *row;
+  LunfsLoginOutcome outcome;
+  bool stopped;
+  char *text;
+} RowNews;
+
+static void
+row_is_up (LunfsRow *row)
+{
+  LunfsWorker *w = row->worker;
+
+  lunfs_tree_show (w->tree, row->index);
+  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index)); /* it may have grown */
+  lunfs_ops_release_opens (w->ops, false);
+}
+
+static void /* lane */
+stop_hidden (void *user)
+{
+  lunfs_session_stop (((LunfsRow *) user)->session, 0);
+}
+
+static void
+hide (LunfsRow *row)
+{
+  LunfsWorker *w = row->worker;
+
+  if (row->hidden)
+    return;
+  row->hidden = true;
+  lunfs_info ("%s lun %u is not a disk: left out", row->record->target_name, row->record->lun);
+  lunfs_lane_call (row->lane, stop_hidden, row);
+  if (row->settled)
+    return;
+  row->settled = true;
+  if (--w->unsettled == 0 && !w->settled) {
+    if (!w->any_up && !w->first_text) {
+      w->first_error = LUNFS_EXIT_NO_OBJECTS;
+      w->first_text = g_strdup_printf ("%s: none of its LUNs is a disk", row->record->target_name);
+    }
+    lunfs_worker_send_settled (w);
+  }
+}
+
+static gboolean
+row_news_cb (gpointer data)
+{
+  RowNews *news = data;
+  LunfsRow *row = news->row;
+  LunfsWorker *w = row->worker;
+  g_autofree char *object = g_strdup_printf ("%s lun %u", row->record->target_name, row->record->lun);
+
+  if (news->stopped) {
+    row->stopped = true;
+    if (w->stopping && --w->running_rows == 0)
+      lunfs_worker_rows_stopped (w);
+  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found) {
+    hide (row);
+  } else {
+    if (news->outcome == LUNFS_LOGIN_OK)
+      row_is_up (row);
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->settled)
+      lunfs_warning ("%s: %s", object, news->text);
+    lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
+  }
+  g_free (news->text);
+  g_free (news);
+  return G_SOURCE_REMOVE;
+}
+
+static void /* lane */
+tell (LunfsRow *row, LunfsLoginOutcome outcome, bool stopped, const char *text)
+{
+  RowNews *news = g_new0 (RowNews, 1);
+
+  news->row = row;
+  news->outcome = outcome;
+  news->stopped = stopped;
+  news->text = g_strdup (text);
+  g_main_context_invoke (NULL, row_news_cb, news);
+}
+
+/* ---- rows: the session's events (lane) ---- */
+
+static void
+row_up (void *user, const LunfsLunInfo *info)
+{
+  LunfsRow *row = user;
+  LunfsArenaLun *record = row->record;
+  const char *why = NULL;
+
+  if (!lunfs_lun_update (row->lun, info, &why)) {
+    tell (row, LUNFS_LOGIN_REFUSED, false, why); /* never served: the session stays where it is */
+    return;
+  }
+  g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
+  record->nblocks = info->capacity.nblocks;
+  record->block_size = info->capacity.block_size;
+  record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
+  record->proven = 1;
+  lunfs_cache_up (row->cache, info);
+}
+
+static void
+row_recovered (void *user)
+{
+  LunfsRow *row = user;
+
+  lunfs_session_serve (row->session);
+  tell (row, LUNFS_LOGIN_OK, false, NULL);
+}
+
+static void
+row_down (void *user)
+{
+}
+
+static void
+row_deferred (void *user, int err)
+{
+  lunfs_cache_lost (((LunfsRow *) user)->cache, err);
+}
+
+static void
+row_failing (void *user)
+{
+  LunfsRow *row = user;
+
+  if (row->worker->settings->mount_is_file)
+    lunfs_ops_release_opens (row->worker->ops, true);
+}
+
+static void
+row_failed (void *user, LunfsLoginOutcome outcome, const char *text)
+{
+  tell (user, outcome, false, text);
+}
+
+static void
+row_stopped (void *user)
+{
+  tell (user, LUNFS_LOGIN_OK, true, NULL);
+}
+
+static const LunfsSessionEvents session_events = {
+  .up = row_up,
+  .deferred = row_deferred,
+  .failing = row_failing,
+  .down = row_down,
+  .failed = row_failed,
+  .stopped = row_stopped,
+};
+
+typedef struct {
+  LunfsMail mail;
+  LunfsRow *row;
+  char *addresses[LUNFS_RESOLVE_MAX];
+  unsigned n;
+  char *error;
+} Resolved;
+
+static void /* lane */
+resolved_deliver (LunfsMail *mail)
+{
+  Resolved *r = (Resolved *) mail;
+
+  lunfs_session_resolved (r->row->session, (const char *const *) r->addresses, r->n, r->error);
+  for (unsigned i = 0; i < r->n; i++)
+    g_free (r->addresses[i]);
+  g_free (r->error);
+  g_free (r);
+}
+
+static void /* control, or lane if the host is numeric */
+resolved (void *user, const char *const *addresses, unsigned n, const char *error)
+{
+  LunfsRow *row = user;
+  Resolved *r;
+
+  if (lunfs_lane_is_current (row->lane)) {
+    lunfs_session_resolved (row->session, addresses, n, error);
+    return;
+  }
+  r = g_new0 (Resolved, 1);
+  r->mail.deliver = resolved_deliver;
+  r->row = row;
+  r->n = MIN (n, LUNFS_RESOLVE_MAX);
+  for (unsigned i = 0; i < r->n; i++)
+    r->addresses[i] = g_strdup (addresses[i]);
+  r->error = g_strdup (error);
+  lunfs_lane_post (row->lane, &r->mail);
+}
+
+static void /* lane */
+row_resolve (void *user, LunfsSession *session, const char *host)
+{
+  lunfs_resolve (host, resolved, user);
+}
+
+/* ---- rows: made right to left ---- */
+
+static void
+build_row (LunfsWorker *w, LunfsRow *row)
+{
+  LunfsArenaLun *record = row->record;
+  LunfsSessionConf conf = {
+    .open = lunfs_iscsi_open,
+    .settings = w->settings,
+    .host = record->host,
+    .port = record->port,
+    .target_name = record->target_name,
+    .lun = record->lun,
+    .isid_random = w->arena->header->isid_random,
+    .isid_qualifier = (uint16_t) row->index,
+    .stats = &row->stats,
+    .resolve = row_resolve,
+    .resolve_user = row,
+  };
+
+  if (record->proven) { /* an earlier worker wrote to it: the same LUN or none */
+    g_strlcpy (conf.known_identity.text, record->identity, sizeof conf.known_identity.text);
+    conf.known_nblocks = record->nblocks;
+    conf.known_block_size = record->block_size;
+    conf.known_no_reinstatement = record->no_reinstatement;
+  }
+  row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
+  row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), w->pool, &w->budget, &row->stats,
+                                row_recovered, row);
+  row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
+  if (record->proven) {
+    lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
+    lunfs_cache_assume_written (row->cache);
+  }
+}
+
+static void /* lane */
+start_row (void *user)
+{
+  lunfs_session_start (((LunfsRow *) user)->session);
+}
+
+static LunfsRow *
+find_row (LunfsWorker *w, unsigned index)
+{
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    LunfsRow *row = w->rows->pdata[i];
+
+    if (row->index == index)
+      return row;
+  }
+  return NULL;
+}
+
+/* The LUN becomes part of the mount: its file appears when it has been up. */
+void
+lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
+                      bool found)
+{
+  int index = lunfs_arena_lun (w->arena, host, port, target_name, lun);
+  LunfsRow *row;
+
+  if (index < 0) {
+    lunfs_error (
+        "%s lun %u: no room for it: %d LUNs in one mount, host and target names of 255 and 223 characters are the "
+        "limits",
+        target_name, lun, LUNFS_ARENA_LUNS);
+    return;
+  }
+  if (find_row (w, (unsigned) index))
+    return;
+  row = g_new0 (LunfsRow, 1);
+  row->worker = w;
+  row->found = found;
+  row->index = (unsigned) index;
+  row->record = &w->arena->luns[index];
+  row->lane = w->lanes[w->next_lane++ % w->nlanes];
+  build_row (w, row);
+  g_ptr_array_add (w->rows, row);
+  w->unsettled++;
+  lunfs_tree_add (w->tree, row->index, target_name, lun, row->lun);
+  if (row->record->proven) {
+    lunfs_tree_show (w->tree, row->index);
+    lunfs_ops_release_opens (w->ops, false);
+  }
+  lunfs_lane_call (row->lane, start_row, row);
+}
+
+void
+lunfs_worker_free_rows (LunfsWorker *w)
+{
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    LunfsRow *row = w->rows->pdata[i];
+
+    lunfs_lun_free (row->lun);
+    lunfs_cache_free (row->cache);
+    lunfs_session_free (row->session);
+    g_free (row);
+  }
+  g_ptr_array_unref (w->rows);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The worker: builds the data path of every LUN, right to left (rows.c), finds out which LUNs there are (find.c), tells the
+ * supervisor when the mount serves and how the first logins went, answers the control socket (control.c), and takes
+ * everything down in order (stop.c).
+ *
+ * Main thread (control), but for the functions marked "lane". */
+#ifndef LUNFS_WORKER_PRIVATE_H
+#define LUNFS_WORKER_PRIVATE_H
+
+#include "cache/cache.h"
+#include "control/control.h"
+#include "fuse/channel.h"
+#include "fuse/ops.h"
+#include "lunfs/error.h"
+#include "session/session.h"
+#include "supervisor/supervisor.h"
+
+typedef struct LunfsWorker LunfsWorker;
+
+/* The data path of one LUN. */
+typedef struct {
+  LunfsWorker *worker;
+  unsigned index; /* in the arena: node id, ISID */
+  LunfsArenaLun *record;
+  LunfsLane *lane;
+  LunfsStats stats;
+  LunfsSession *session;
+  LunfsCache *cache;
+  LunfsLun *lun;
+  /* control thread */
+  bool settled, stopped;
+  bool found;            /* by REPORT LUNS, not named by the user */
+  bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
+  int64_t stop_limit_ms; /* set before the drain */
+  _Atomic int drain_result;
+} LunfsRow;
+
+/* A portal or target being asked what it has. */
+typedef struct {
+  LunfsWorker *worker;
+  char *host, *target_name;
+  uint16_t port;
+  bool settled, found;
+  char *error;
+  unsigned pause_ms;
+} LunfsAsking;
+
+struct LunfsWorker {
+  LunfsWorkerFds fds;
+  LunfsSettings *settings;
+  LunfsArena *arena;
+  LunfsPool *pool;
+  LunfsBudget budget;
+  LunfsLane **lanes;
+  unsigned nlanes, next_lane;
+  LunfsTree *tree;
+  LunfsOps *ops;
+  struct fuse_session *se;
+  LunfsChannel *channel;
+  GMainLoop *loop;
+  LunfsControl *control; /* NULL: could not listen */
+  GPtrArray *rows, *askings;
+  unsigned questions; /* being asked now */
+  GQueue to_ask;
+
+  /* first logins */
+  unsigned unsettled;
+  bool settled, any_up;
+  LunfsExit first_error;
+  bool only_final_errors;
+  char *first_text;
+
+  /* the end */
+  bool stopping, unmounted;
+  unsigned running_rows;
+  int exit_status;
+  LunfsExit stop_status;
+};
+
+/* rows.c */
+/* The LUN becomes part of the mount: its file appears when it has been up.  @found: not named by the user. */
+void lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
+                           bool found);
+void lunfs_worker_free_rows (LunfsWorker *w);
+LunfsExit lunfs_worker_exit_of (LunfsLoginOutcome outcome);
+void lunfs_worker_send_settled (LunfsWorker *w);
+/* One row or question has its first outcome. */
+void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
+
+/* find.c */
+void lunfs_worker_find (LunfsWorker *w);
+void lunfs_worker_free_askings (LunfsWorker *w);
+
+/* control.c */
+char *lunfs_worker_status (void *user);
+void lunfs_worker_listen (LunfsWorker *w);
+
+/* stop.c */
+/* Flush, log out, end, within @limit_ms; called again with 0: at once. */
+void lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms);
+void lunfs_worker_rows_stopped (LunfsWorker *w);
+void lunfs_worker_unmounted (void *user); /* lane */
+
+#endif

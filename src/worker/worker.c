@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The worker's beginning and end. */
+#include "config.h"
+
+#include "worker/worker-private.h"
+
+#include "control/control.h"
+#include "iscsi/libiscsi.h"
+#include "lunfs/log.h"
+#include "supervisor/init.h"
+#include "supervisor/protect.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static gboolean
+control_cb (gint fd, GIOCondition condition, gpointer user)
+{
+  LunfsWorker *w = user;
+  LunfsMessage message;
+
+  switch (lunfs_message_receive (fd, &message)) {
+  case LUNFS_RECEIVED_MESSAGE:
+    if (message.type == LUNFS_MSG_STOP)
+      lunfs_worker_stop (w, message.limit_ms);
+    return G_SOURCE_CONTINUE;
+  case LUNFS_RECEIVED_END: /* the supervisor is gone: nobody would start a successor or unmount */
+    lunfs_error ("the supervisor is gone: flushing and stopping");
+    lunfs_worker_stop (w, (uint32_t) w->settings->stop_timeout * 1000);
+    return G_SOURCE_REMOVE;
+  default:
+    return G_SOURCE_CONTINUE;
+  }
+}
+
+/* ---- start ---- */
+
+static bool
+open_log (const LunfsSettings *s, GError **error)
+{
+  const char *target = s->log_target ? s->log_target : s->foreground ? "stderr" : "syslog";
+
+  return lunfs_log_open (target, (LunfsLogLevel) s->log_level, s->debug_mask, error);
+}
+
+/* A connection per LUN: the soft limit of 1024 is for programs that use select(2). */
+static void
+raise_descriptor_limit (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit (RLIMIT_NOFILE, &limit);
+  }
+}
+
+static bool
+set_up (LunfsWorker *w, GError **error)
+{
+  LunfsTreeConf tree_conf;
+  LunfsOpsConf ops_conf = { .status_text = lunfs_worker_status, .user = w };
+  LunfsChannelConf channel_conf = { .fuse_fd = w->fds.fuse_fd, .unmounted = lunfs_worker_unmounted, .user = w };
+  const LunfsArenaHeader *header;
+  bool locked;
+
+  w->settings = lunfs_worker_read_settings (w->fds.settings_fd, error);
+  if (!w->settings || !open_log (w->settings, error) || !lunfs_iscsi_self_test (error))
+    return false;
+  w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
+  if (!w->arena)
+    return false;
+  header = w->arena->header;
+  locked = lunfs_protect_process (w->settings->mlock);
+  w->pool = lunfs_pool_new (w->arena, locked);
+  w->budget.limit_bytes = w->settings->unstable_size;
+  w->nlanes = w->settings->single_thread ? 1 : (unsigned) MAX (w->settings->lanes, 1);
+  w->lanes = g_new0 (LunfsLane *, w->nlanes);
+  for (unsigned i = 0; i < w->nlanes; i++)
+    w->lanes[i] = lunfs_lane_new (i, NULL, NULL);
+  tree_conf = (LunfsTreeConf){
+    .root_is_file = w->settings->mount_is_file,
+    .one_target = w->settings->source.target_name != NULL,
+    .uid = w->settings->uid,
+    .gid = w->settings->gid,
+    .umask = w->settings->umask,
+  };
+  w->tree = ops_conf.tree = lunfs_tree_new (&tree_conf);
+  w->se = lunfs_ops_session_new (&ops_conf, w->fds.fuse_fd, header->init_request, header->init_bytes,
+                                 w->settings->allow_root, &w->ops, error);
+  if (!w->se)
+    return false;
+  channel_conf.arena = w->arena;
+  channel_conf.pool = w->pool;
+  channel_conf.tree = w->tree;
+  channel_conf.se = w->se;
+  w->channel = lunfs_channel_new (w->lanes[0], &channel_conf);
+  return true;
+}
+
+static bool
+is_idle (const LunfsWorker *w)
+{
+  for (unsigned i = 0; i < w->rows->len; i++)
+    if (!((const LunfsRow *) w->rows->pdata[i])->stopped)
+      return false;
+  return w->questions == 0;
+}
+
+/* Works for what set_up left half done, too. */
+static void
+tear_down (LunfsWorker *w)
+{
+  lunfs_control_free (w->control);
+  for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
+    lunfs_lane_stop (w->lanes[i]);
+  if (!is_idle (
+          w)) /* the limit passed with requests under way: what they use is given back by the end of the process */
+    _exit (w->exit_status);
+  lunfs_worker_free_rows (w);
+  lunfs_worker_free_askings (w);
+  lunfs_channel_free (w->channel);
+  lunfs_ops_free (w->ops, w->se);
+  lunfs_tree_free (w->tree);
+  for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
+    lunfs_lane_free (w->lanes[i]);
+  g_free (w->lanes);
+  lunfs_pool_free (w->pool);
+  lunfs_arena_free (w->arena);
+  lunfs_settings_free (w->settings);
+  g_clear_pointer (&w->loop, g_main_loop_unref);
+  g_free (w->first_text);
+  g_free (w);
+}
+
+int
+lunfs_worker_run (const LunfsWorkerFds *fds)
+{
+  LunfsWorker *w = g_new0 (LunfsWorker, 1);
+  g_autoptr (GError) error = NULL;
+  int status;
+
+  w->fds = *fds;
+  w->exit_status = 1;
+  w->only_final_errors = true;
+  w->rows = g_ptr_array_new ();
+  w->askings = g_ptr_array_new ();
+  prctl (PR_SET_NAME, "lunfs-control");
+  signal (SIGPIPE, SIG_IGN); /* libiscsi writes without MSG_NOSIGNAL */
+  raise_descriptor_limit ();
+  if (!set_up (w, &error)) {
+    lunfs_error ("%s", error->message);
+    tear_down (w);
+    return LUNFS_EXIT_FAILED;
+  }
+  w->loop = g_main_loop_new (NULL, FALSE);
+  g_unix_fd_add (fds->control_fd, G_IO_IN | G_IO_HUP, control_cb, w);
+  /* Owned from here to the end: g_main_context_invoke would else run callbacks on the lane that calls it. */
+  if (!g_main_context_acquire (NULL))
+    g_assert_not_reached ();
+  for (unsigned i = 0; i < w->nlanes; i++)
+    lunfs_lane_start (w->lanes[i]);
+  w->unsettled = 1; /* held until all first questions are out */
+  lunfs_worker_listen (w);
+  lunfs_worker_find (w);
+  if (!(w->arena->header->init_flags & FUSE_HAS_RESEND))
+    lunfs_notice (
+        "this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
+  lunfs_channel_start (w->channel, w->arena->header->worker_count > 1);
+  lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
+  if (--w->unsettled == 0)
+    lunfs_worker_send_settled (w);
+  g_main_loop_run (w->loop);
+  status = w->exit_status;
+  tear_down (w);
+  g_main_context_release (NULL);
+  return status;
+}

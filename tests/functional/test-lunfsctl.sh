@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lunfsctl: status of a plain-file mount too; limits changed while running, also during an outage; who may not.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+private_mounts
+mkdir -p /run/lunfs
+mount -t tmpfs -o mode=755 tmpfs /run/lunfs # other tests' mounts are not ours to count
+
+start_target
+add_target disk
+disk=$(backing disk 8M)
+add_lun "$disk"
+add_lun "$(backing disk2 8M)"
+mnt=$scratch/mnt
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o noop_out_interval=1,noop_out_timeout=1
+lun_up "$mnt" 1
+lun_up "$mnt" 2
+touch "$scratch/plain"
+start_lunfs "iscsi://$portal/$iqn/2" "$scratch/plain"
+
+say "status"
+lunfsctl status "$mnt" | jq -e '.targets[0].luns | length == 2'
+lunfsctl status "$mnt/lun1" | jq -e '.mountpoint == "'"$mnt"'"'
+lunfsctl status "$scratch/plain" | jq -e '.targets[0].luns[0].lun == 2'
+expect_fail lunfsctl status
+expect_status 7
+expect_message 'say which'
+expect_fail lunfsctl status /usr
+expect_status 21
+expect_message 'no lunfs mount'
+
+say "set"
+lunfsctl set "$mnt/lun1" replacement_timeout=-1 cmd_timeout=5
+expect_equal "$(lun_get "$mnt" 1 .replacement_timeout)" -1 "of lun1"
+expect_equal "$(lun_get "$mnt" 2 .replacement_timeout)" 120 "of lun2"
+lunfsctl set "$mnt" replacement_timeout=100
+expect_equal "$(lun_get "$mnt" 1 .replacement_timeout)" 100 "of lun1"
+expect_equal "$(lun_get "$mnt" 2 .replacement_timeout)" 100 "of lun2"
+
+say "what is wrong changes nothing"
+for wrong in replacement_timeout=-2 replacement_timeout=x queue_depth=5 nonsense=1 replacement_timeout; do
+  expect_fail lunfsctl set "$mnt" cmd_timeout=7 "$wrong"
+  expect_status 7
+done
+expect_message 'OPTION=VALUE'
+expect_fail lunfsctl set "$mnt/lun7" replacement_timeout=1
+expect_status 21
+expect_message 'no such LUN'
+expect_fail lunfsctl set "$mnt"
+expect_status 7
+expect_fail lunfsctl frobnicate
+expect_status 7
+lunfsctl --help | grep -q 'set '
+lunfsctl --version | grep -q '^lunfsctl [0-9]'
+
+say "an ordinary user has nothing to say"
+share_programs
+cp "$(command -v lunfsctl)" "$scratch/bin/"
+chmod 755 "$scratch/bin/lunfsctl"
+expect_fail as_user "$scratch/bin/lunfsctl" set "$mnt" replacement_timeout=1
+expect_status 21
+
+say "during an outage: who waits fails now; and waits again"
+kill_target
+wait_for "[ \"\$(lun_get '$mnt' 1 .state)\" != up ]" 15
+dd if="$mnt/lun1" of=/dev/null bs=4k count=1 iflag=direct 2>"$scratch/dd.out" &
+reader=$!
+wait_for "[ \"\$(lun_get '$mnt' 1 .counters.queued)\" = 1 ]" 5
+lunfsctl set "$mnt/lun1" replacement_timeout=0
+status=0
+wait "$reader" || status=$?
+grep -q 'Input/output error' "$scratch/dd.out" || fail "dd ended with $status: $(cat "$scratch/dd.out")"
+lunfsctl set "$mnt/lun1" replacement_timeout=-1
+dd if="$mnt/lun1" of=/dev/null bs=4k count=1 iflag=direct 2>"$scratch/dd.out" &
+reader=$!
+wait_for "[ \"\$(lun_get '$mnt' 1 .counters.queued)\" = 1 ]" 5
+restart_target
+wait "$reader" || fail "dd failed: $(cat "$scratch/dd.out")"
+stop_lunfs "$mnt"
+stop_lunfs "$scratch/plain"
+expect_fail lunfsctl status
+expect_message 'no lunfs mount'
