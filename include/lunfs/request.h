@@ -57,6 +57,7 @@ struct LunfsRequest {
   uint64_t seq;       /* session: order of arrival, kept over replays */
   int64_t due_us;     /* session: when a delayed retry is due */
   uint8_t tries, uas; /* session: attempts so far, unit attentions in a row */
+  bool sent;          /* session: to the target, answered or not */
 };
 
 static inline void
@@ -70,6 +71,12 @@ typedef struct LunfsLayer LunfsLayer;
 typedef struct {
   /* Take the request.  Lane thread of the LUN only. */
   void (*submit) (LunfsLayer *layer, LunfsRequest *req);
+  /* The user does not want to wait any longer: end @req, which this layer owns, with -EINTR if it waits because there is
+   * no session.  What changes data is given up only as long as nothing of it was sent, unless the user is dying
+   * (@dying) and will not see the answer.  True: it ends so; done() comes at the end of the pass. */
+  bool (*cancel) (LunfsLayer *layer, LunfsRequest *req, bool dying);
+  /* There is no session at present. */
+  bool (*stalled) (const LunfsLayer *layer);
 } LunfsLayerOps;
 struct LunfsLayer {
   const LunfsLayerOps *ops;

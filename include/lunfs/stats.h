@@ -19,6 +19,7 @@
   X (extents, "hole and data look-ups answered")                                                                       \
   X (read_bytes, "bytes read by users")                                                                                \
   X (write_bytes, "bytes written by users")                                                                            \
+  X (interrupted, "requests given up by a signal")                                                                     \
   X (errors, "requests answered with an error")                                                                        \
   X (in_flight, "commands at the target now")                                                                          \
   X (queued, "requests waiting for the session now")                                                                   \

@@ -43,10 +43,10 @@ struct LunfsCache {
   bool committing;
   uint64_t commit_written, commit_number;
   int64_t commit_us; /* how long the last good one took; 0 = none yet */
-  GQueue covered;  /* answered when the commit under way ends */
-  GQueue waiting;  /* need the next one */
-  GQueue held;     /* writes that wait for memory */
-  GQueue finished; /* answered without having been sent, at the end of the pass */
+  GQueue covered;    /* answered when the commit under way ends */
+  GQueue waiting;    /* need the next one */
+  GQueue held;       /* writes that wait for memory */
+  GQueue finished;   /* answered without having been sent, at the end of the pass */
   LunfsTimer age;
   LunfsDefer finish;
 
@@ -270,7 +270,8 @@ keep (LunfsCache *c, LunfsRequest *req)
   charge (c);
   if (!c->age.slot)
     lunfs_lane_arm (c->lane, &c->age, COMMIT_AGE_US);
-  if (c->charged_bytes >= early_bytes (c) || over_limit (c, c->budget->limit_bytes / 2) || nentries (c) > COMMIT_ENTRIES)
+  if (c->charged_bytes >= early_bytes (c) || over_limit (c, c->budget->limit_bytes / 2)
+      || nentries (c) > COMMIT_ENTRIES)
     start_commit (c);
   return !fua;
 }
@@ -326,7 +327,36 @@ submit (LunfsLayer *layer, LunfsRequest *req)
   }
 }
 
-static const LunfsLayerOps ops = { .submit = submit };
+static bool
+stalled (const LunfsLayer *layer)
+{
+  const LunfsCache *c = (const LunfsCache *) layer;
+
+  return c->lower->ops->stalled (c->lower);
+}
+
+/* What waits here for a commit has been written, or is a FLUSH: the commit goes on without it. */
+static bool
+cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
+{
+  LunfsCache *c = (LunfsCache *) layer;
+  GQueue *queues[] = { &c->held, &c->waiting, &c->covered };
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (queues); i++) {
+    if (!g_queue_find (queues[i], req))
+      continue;
+    if (!stalled (layer) || (req->op != LUNFS_OP_FLUSH && queues[i] != &c->held && !dying))
+      return false;
+    g_queue_unlink (queues[i], &req->link);
+    req->done = req->outer_done;
+    req->owner = req->outer_owner;
+    finish_later (c, req, -EINTR);
+    return true;
+  }
+  return c->lower->ops->cancel (c->lower, req, dying);
+}
+
+static const LunfsLayerOps ops = { .submit = submit, .cancel = cancel, .stalled = stalled };
 
 /* ---- recovery ---- */
 

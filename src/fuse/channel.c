@@ -4,6 +4,7 @@
 #include "fuse/channel.h"
 
 #include "fuse/data.h"
+#include "fuse/interrupt.h"
 #include "lunfs/log.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ release (LunfsCall *call)
 {
   LunfsChannel *ch = call->channel;
 
+  atomic_store (&call->unique, 0);
   give_call (call);
   atomic_fetch_sub (&ch->in_flight, 1);
   wake_reader (ch);
@@ -173,6 +175,7 @@ serve_data (LunfsChannel *ch, LunfsCall *call, bool is_write, size_t len)
 
   ch->current = NULL;
   atomic_fetch_add (&ch->in_flight, 1);
+  atomic_store (&call->unique, in->unique & ~UNIQUE_RESEND);
   call->lun = lunfs_tree_lun (ch->conf.tree, in->nodeid);
   call->nchunks = call->slot->nchunks = 0;
   call->req.chunks = NULL;
@@ -210,6 +213,45 @@ serve_other (LunfsChannel *ch, LunfsCall *call, size_t len)
   fuse_session_process_buf (ch->conf.se, &buf);
 }
 
+typedef struct {
+  LunfsMail mail;
+  LunfsCall *call;
+  uint64_t unique;
+} Interrupt;
+
+static void /* on the LUN's lane, where requests end */
+interrupt_deliver (LunfsMail *mail)
+{
+  Interrupt *i = (Interrupt *) mail;
+  const struct fuse_in_header *in = (const struct fuse_in_header *) i->call->slot->header;
+
+  if (atomic_load (&i->call->unique) == i->unique)
+    lunfs_lun_cancel (i->call->lun, &i->call->req, lunfs_interrupt_dying (in->pid));
+  g_free (i);
+}
+
+/* Returns false if it is not a READ or WRITE: then libfuse may know it. */
+static bool
+interrupt (LunfsChannel *ch, const struct fuse_interrupt_in *in)
+{
+  uint64_t unique = in->unique & ~UNIQUE_RESEND;
+
+  for (unsigned n = 0; n < LUNFS_ARENA_SLOTS; n++) {
+    LunfsCall *call = &ch->calls[n];
+    Interrupt *i;
+
+    if (atomic_load (&call->unique) != unique)
+      continue;
+    i = g_new0 (Interrupt, 1);
+    i->mail.deliver = interrupt_deliver;
+    i->call = call;
+    i->unique = unique;
+    lunfs_lane_post (lunfs_lun_lane (call->lun), &i->mail);
+    return true;
+  }
+  return false;
+}
+
 static void
 serve (LunfsChannel *ch, size_t len)
 {
@@ -229,8 +271,13 @@ serve (LunfsChannel *ch, size_t len)
     break;
   case FUSE_FORGET: /* node ids are fixed: nothing is counted */
   case FUSE_BATCH_FORGET:
-  case FUSE_INTERRUPT: /* the request is answered in its own time, always */
     call->slot->len = 0;
+    break;
+  case FUSE_INTERRUPT:
+    if (interrupt (ch, (const void *) (call->slot->header + sizeof *in)))
+      call->slot->len = 0;
+    else
+      serve_other (ch, call, len);
     break;
   default:
     serve_other (ch, call, len);

@@ -19,6 +19,7 @@ struct LunfsCall {
   LunfsArenaSlot *slot;
   LunfsLun *lun;
   LunfsCall *next_free;
+  _Atomic uint64_t unique; /* of the kernel's request, UNIQUE_RESEND off; 0 = none under way */
   unsigned nchunks;
   uint32_t chunk[LUNFS_CALL_CHUNKS]; /* its data */
   struct iovec iov[LUNFS_CALL_CHUNKS];

@@ -3,6 +3,7 @@
 
 #include "fuse/ops.h"
 
+#include "fuse/interrupt.h"
 #include "lunfs/arena.h"
 #include "lunfs/log.h"
 #include "lunfs/request.h"
@@ -24,8 +25,10 @@
 
 struct LunfsOps {
   LunfsOpsConf conf;
-  bool replaying; /* libfuse's answer to the saved INIT goes nowhere */
-  GMutex lock;    /* Protects waiting_opens. */
+  bool replaying;         /* libfuse's answer to the saved INIT goes nowhere */
+  GMutex lock;            /* Protects waiting_opens and lane_calls. */
+  GHashTable *lane_calls; /* LaneCalls under way, which may be interrupted */
+  uint64_t next_serial;
   GQueue waiting_opens;
   bool opens_allowed, opens_refused;
   /* Control thread only: the status texts of open files. */
@@ -244,7 +247,41 @@ typedef struct {
   fuse_req_t req;
   fuse_ino_t ino;
   int flags;
+  LunfsOps *ops;
+  size_t serial;
 } WaitingOpen;
+
+static gboolean
+open_interrupted_cb (gpointer data)
+{
+  WaitingOpen *i = data;
+  LunfsOps *ops = i->ops;
+  WaitingOpen *found = NULL;
+
+  g_mutex_lock (&ops->lock);
+  for (GList *l = ops->waiting_opens.head; l && !found; l = l->next)
+    if (((WaitingOpen *) l->data)->serial == i->serial)
+      found = l->data;
+  if (found)
+    g_queue_remove (&ops->waiting_opens, found);
+  g_mutex_unlock (&ops->lock);
+  if (found)
+    fuse_reply_err (found->req, EINTR);
+  g_free (found);
+  g_free (i);
+  return G_SOURCE_REMOVE;
+}
+
+/* libfuse holds a lock of the request: answered by the control thread. */
+static void
+open_interrupted (fuse_req_t req, void *data)
+{
+  WaitingOpen *i = g_new0 (WaitingOpen, 1);
+
+  i->ops = ops_of (req);
+  i->serial = GPOINTER_TO_SIZE (data);
+  g_main_context_invoke (NULL, open_interrupted_cb, i);
+}
 
 /* Plain-file mount whose LUN has never been up: its size is not known, so opening it has to wait. */
 static void
@@ -258,7 +295,8 @@ hold_open (fuse_req_t req, fuse_ino_t ino, int flags)
   hold = !ops->opens_allowed && !ops->opens_refused;
   if (hold && !(flags & O_NONBLOCK)) {
     w = g_new (WaitingOpen, 1);
-    *w = (WaitingOpen){ req, ino, flags };
+    *w = (WaitingOpen){ req, ino, flags, ops, ++ops->next_serial };
+    fuse_req_interrupt_func (req, open_interrupted, GSIZE_TO_POINTER (w->serial)); /* before anybody may answer */
     g_queue_push_tail (&ops->waiting_opens, w);
   }
   allowed = ops->opens_allowed;
@@ -341,6 +379,7 @@ typedef struct {
   LunfsRequest lreq;
   fuse_req_t req;
   LunfsLun *lun;
+  uint64_t serial;
   int whence; /* LSEEK */
   unsigned steps;
   uint64_t size_bytes;
@@ -354,11 +393,74 @@ lane_call_deliver (LunfsMail *mail)
   lunfs_lun_submit (call->lun, &call->lreq);
 }
 
+/* ---- a signal for one that waits ---- */
+
+typedef struct {
+  LunfsMail mail;
+  LunfsOps *ops;
+  fuse_req_t req;
+  uint64_t serial; /* of the call: another request may be at that address by then */
+  uint32_t pid;
+} Interrupt;
+
+static LaneCall *
+find_lane_call (LunfsOps *ops, fuse_req_t req)
+{
+  LaneCall *call;
+
+  g_mutex_lock (&ops->lock);
+  call = g_hash_table_lookup (ops->lane_calls, req);
+  g_mutex_unlock (&ops->lock);
+  return call;
+}
+
+static void /* on the LUN's lane, where its calls end */
+interrupt_deliver (LunfsMail *mail)
+{
+  Interrupt *i = (Interrupt *) mail;
+  LaneCall *call = find_lane_call (i->ops, i->req);
+
+  if (call && call->serial == i->serial)
+    lunfs_lun_cancel (call->lun, &call->lreq, lunfs_interrupt_dying (i->pid));
+  g_free (i);
+}
+
+/* libfuse holds a lock of the request meanwhile: nothing is answered from in here. */
+static void
+interrupted (fuse_req_t req, void *data)
+{
+  LunfsOps *ops = ops_of (req);
+  LaneCall *call = find_lane_call (ops, req);
+  Interrupt *i;
+
+  if (!call)
+    return;
+  i = g_new0 (Interrupt, 1);
+  i->mail.deliver = interrupt_deliver;
+  i->ops = ops;
+  i->req = req;
+  i->serial = call->serial;
+  i->pid = (uint32_t) fuse_req_ctx (req)->pid;
+  lunfs_lane_post (lunfs_lun_lane (call->lun), &i->mail);
+}
+
+/* Every LaneCall ends here, before its answer. */
+static void
+lane_call_end (LaneCall *call)
+{
+  LunfsOps *ops = ops_of (call->req);
+
+  g_mutex_lock (&ops->lock);
+  g_hash_table_remove (ops->lane_calls, call->req);
+  g_mutex_unlock (&ops->lock);
+}
+
 static void
 simple_done (LunfsRequest *lreq)
 {
   LaneCall *call = lreq->owner;
 
+  lane_call_end (call);
   fuse_reply_err (call->req, -lreq->result);
   g_free (call);
 }
@@ -377,6 +479,11 @@ lane_call_new (fuse_req_t req, LunfsLun *lun, LunfsOp op, uint64_t offset, uint6
   call->lreq.length = length;
   call->lreq.done = simple_done;
   call->lreq.owner = call;
+  g_mutex_lock (&ops_of (req)->lock);
+  call->serial = ++ops_of (req)->next_serial;
+  g_hash_table_insert (ops_of (req)->lane_calls, req, call);
+  g_mutex_unlock (&ops_of (req)->lock);
+  fuse_req_interrupt_func (req, interrupted, NULL);
   return call;
 }
 
@@ -455,20 +562,22 @@ lseek_done (LunfsRequest *lreq)
   uint64_t next = lreq->offset + lreq->extent_length;
   uint64_t at = call->lreq.length; /* where the caller asked, or where this run began */
 
-  if (lreq->result < 0) {
-    fuse_reply_err (call->req, -lreq->result);
-  } else if (found || ++call->steps > MAX_EXTENTS) {
-    /* Too long a walk: data is always a right answer to "where is data", the end to "where is a hole". */
-    fuse_reply_lseek (call->req, (off_t) (found || call->whence == SEEK_DATA ? at : call->size_bytes));
-  } else if (next >= call->size_bytes) {
-    if (call->whence == SEEK_HOLE)
-      fuse_reply_lseek (call->req, (off_t) call->size_bytes); /* the end of a file is a hole */
-    else
-      fuse_reply_err (call->req, ENXIO);
-  } else {
+  if (lreq->result >= 0 && !found && call->steps + 1 <= MAX_EXTENTS && next < call->size_bytes) {
+    call->steps++;
     call->lreq.offset = call->lreq.length = next;
     lunfs_lun_submit (call->lun, &call->lreq);
     return;
+  }
+  lane_call_end (call);
+  if (lreq->result < 0) {
+    fuse_reply_err (call->req, -lreq->result);
+  } else if (found || next < call->size_bytes) {
+    /* Too long a walk: data is always a right answer to "where is data", the end to "where is a hole". */
+    fuse_reply_lseek (call->req, (off_t) (found || call->whence == SEEK_DATA ? at : call->size_bytes));
+  } else if (call->whence == SEEK_HOLE) {
+    fuse_reply_lseek (call->req, (off_t) call->size_bytes); /* the end of a file is a hole */
+  } else {
+    fuse_reply_err (call->req, ENXIO);
   }
   g_free (call);
 }
@@ -635,6 +744,7 @@ lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
   if (!ops)
     return;
   g_hash_table_unref (ops->snapshots);
+  g_hash_table_unref (ops->lane_calls);
   g_mutex_clear (&ops->lock);
   g_free (ops);
 }
@@ -653,6 +763,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   ops->conf = *conf;
   g_mutex_init (&ops->lock);
   g_queue_init (&ops->waiting_opens);
+  ops->lane_calls = g_hash_table_new (NULL, NULL);
   ops->next_snapshot = (uint64_t) g_get_real_time (); /* no number of an earlier worker's, whose files may be open */
   ops->snapshots = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, free_snapshot);
   fuse_opt_add_arg (&args, "lunfs");

@@ -95,6 +95,7 @@ part_done (LunfsRequest *req)
 
   part->busy = false;
   io->busy--;
+  io->ended++;
   if (req->op == LUNFS_OP_WRITE && req->chunks && req->nchunks == 0)
     io->req->nchunks = 0; /* taken over further down */
   req->chunks = NULL;
@@ -335,6 +336,32 @@ advance (LunfsIo *io)
     finish (io);
 }
 
+/* Something of what it changes may have reached the target. */
+static bool
+begun (const LunfsIo *io)
+{
+  if (io->ended > 0 && io->stage != LUNFS_IO_EDGE_READ)
+    return true;
+  for (unsigned i = 0; i < LUNFS_IO_PARTS; i++)
+    if (io->part[i].busy && io->part[i].req.sent && io->part[i].req.op != LUNFS_OP_READ)
+      return true;
+  return false;
+}
+
+bool
+lunfs_io_cancel (LunfsIo *io, bool dying)
+{
+  LunfsLayer *lower = io->context->lower;
+  bool any = false;
+
+  if (io->req->op != LUNFS_OP_READ && begun (io) && !dying)
+    return false;
+  for (unsigned i = 0; i < LUNFS_IO_PARTS; i++)
+    if (io->part[i].busy && lower->ops->cancel (lower, &io->part[i].req, dying))
+      any = true;
+  return any;
+}
+
 void
 lunfs_io_init (LunfsIo *io)
 {
@@ -353,7 +380,7 @@ lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req)
   io->context = context;
   io->req = req;
   io->span = lunfs_span (req->offset, req->length, context->block_size);
-  io->busy = 0;
+  io->busy = io->ended = 0;
   io->error = 0;
   io->again = false;
   if (!lunfs_span_aligned (&io->span)) {

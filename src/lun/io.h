@@ -47,7 +47,7 @@ struct LunfsIo {
   enum { LUNFS_IO_EDGE_READ, LUNFS_IO_EDGE_WRITE, LUNFS_IO_DATA, LUNFS_IO_VERIFY } stage;
   LunfsZeroMethod method;
   unsigned verify_steps;
-  unsigned busy;
+  unsigned busy, ended; /* pieces under way, pieces done */
   int error;
   bool have_chunk, again;
   uint8_t *bounce; /* a chunk of the pool, or of the heap */
@@ -60,5 +60,8 @@ struct LunfsIo {
 void lunfs_io_init (LunfsIo *io);
 /* Run @io->req; @io->done when it has ended, with io->error 0 or -errno (may be from inside). */
 void lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req);
+
+/* The user does not want to wait: as LunfsLayerOps.cancel. */
+bool lunfs_io_cancel (LunfsIo *io, bool dying);
 
 #endif

@@ -154,7 +154,9 @@ count (LunfsLun *lun, const LunfsRequest *req)
   LunfsStats *st = lun->stats;
   int64_t us = lunfs_lane_now_us (lun->lane) - req->submit_us;
 
-  if (req->result < 0)
+  if (req->result == -EINTR)
+    LUNFS_COUNT (st, interrupted, 1);
+  else if (req->result < 0)
     lunfs_stats_error (st, -req->result);
   switch (req->op) {
   case LUNFS_OP_READ:
@@ -239,6 +241,7 @@ submit_io (LunfsLun *lun, LunfsRequest *req)
   LunfsSpan span = lunfs_span (req->offset, req->length, lun->context.block_size);
 
   io->req = req;
+  req->lun_owner = io;
   io->ordered = req->op != LUNFS_OP_READ;
   if (!io->ordered
       || lunfs_order_enter (&lun->order, &io->node, span.start / lun->context.block_size,
@@ -301,6 +304,23 @@ lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
   } else {
     submit_io (lun, req);
   }
+}
+
+bool
+lunfs_lun_cancel (LunfsLun *lun, LunfsRequest *req, bool dying)
+{
+  LunfsLayer *lower = lun->context.lower;
+  LunfsIo *io = req->lun_owner;
+
+  if (req->op == LUNFS_OP_FLUSH || req->op == LUNFS_OP_EXTENT)
+    return lower->ops->cancel (lower, req, dying);
+  if (!io->ordered || io->node.running)
+    return lunfs_io_cancel (io, dying);
+  if (!lower->ops->stalled (lower))
+    return false;
+  io->error = -EINTR; /* it waits for another one that waits */
+  io_done (io);
+  return true;
 }
 
 /* ---- the end ---- */

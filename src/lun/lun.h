@@ -41,6 +41,9 @@ bool lunfs_lun_info (LunfsLun *lun, LunfsLunInfo *out);
 /* Lane thread.  READ, WRITE: inside the LUN (the fuse room clips them to its size), at most LUNFS_MAX_WRITE bytes in at
  * most 17 iovs.  DISCARD, ZERO, EXTENT: any range inside.  done() may come from inside. */
 void lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req);
+/* The user of @req, submitted and not done, does not want to wait any longer: it ends with -EINTR, perhaps from inside, if
+ * it waits because there is no session (LunfsLayerOps.cancel).  Otherwise nothing changes. */
+bool lunfs_lun_cancel (LunfsLun *lun, LunfsRequest *req, bool dying);
 /* Refuse new requests with EIO, wait until all are answered, FLUSH, then @done (0 or the flush's -errno). */
 void lunfs_lun_drain (LunfsLun *lun, void (*done) (void *user, int result), void *user);
 

@@ -471,6 +471,7 @@ send_request (LunfsSession *s, LunfsRequest *req)
   g_queue_push_tail_link (&s->active, link);
   task->req = req;
   req->tries++;
+  req->sent = true;
   lunfs_command_build (&task->cmd, req, &form, task->iov, task->param);
   count_command (s, &task->cmd, req);
   s->transport->ops->submit (s->transport, &task->cmd);
@@ -501,6 +502,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
   g_assert (req->niov <= LUNFS_TASK_IOV);
   req->link.data = req;
   req->tries = req->uas = 0;
+  req->sent = false;
   req->seq = ++s->next_seq;
   if (req->op == LUNFS_OP_FLUSH && s->sync_unsupported && s->state == LUNFS_SESSION_UP && !s->recheck) {
     finish_later (s, req, 0);
@@ -517,7 +519,33 @@ submit (LunfsLayer *layer, LunfsRequest *req)
   lunfs_session_dispatch (s);
 }
 
-static const LunfsLayerOps ops = { .submit = submit };
+static bool
+stalled (const LunfsLayer *layer)
+{
+  return ((const LunfsSession *) layer)->state != LUNFS_SESSION_UP;
+}
+
+static bool
+cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
+{
+  LunfsSession *s = (LunfsSession *) layer;
+  bool changes = req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT;
+  GQueue *queues[] = { &s->waiting, &s->delayed };
+
+  if (!stalled (layer) || (req->sent && changes && !dying))
+    return false;
+  for (unsigned i = 0; i < G_N_ELEMENTS (queues); i++) {
+    if (!g_queue_find (queues[i], req))
+      continue;
+    g_queue_unlink (queues[i], &req->link);
+    finish_later (s, req, -EINTR);
+    count_queued (s);
+    return true;
+  }
+  return false;
+}
+
+static const LunfsLayerOps ops = { .submit = submit, .cancel = cancel, .stalled = stalled };
 
 bool
 lunfs_session_overdue (LunfsSession *s, int64_t now_us)

@@ -39,7 +39,7 @@ lower_submit (LunfsLayer *layer, LunfsRequest *req)
   sent[nsent++] = req;
 }
 
-static const LunfsLayerOps lower_ops = { lower_submit };
+static const LunfsLayerOps lower_ops = { .submit = lower_submit };
 static LunfsLayer lower = { &lower_ops };
 
 static int64_t

@@ -116,7 +116,7 @@ lower_submit (LunfsLayer *layer, LunfsRequest *req)
   max_pending = MAX (max_pending, npending);
 }
 
-static const LunfsLayerOps lower_ops = { lower_submit };
+static const LunfsLayerOps lower_ops = { .submit = lower_submit };
 static LunfsLayer lower = { &lower_ops };
 
 static void
