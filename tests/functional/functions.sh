@@ -267,8 +267,7 @@ use_target () {
 kill_target () { # as a crash: no good-bye to anybody
   local pid=${tgt_pids[${1:-$tgt}]}
   if alive "$pid"; then
-    kill -CONT "$pid"
-    kill -KILL "$pid"
+    kill -KILL "$pid" # stopped or not
     wait_for "! alive $pid" 10
   fi
 }
