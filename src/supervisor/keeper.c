@@ -46,7 +46,7 @@ typedef struct {
   pid_t worker;   /* 0 = none */
   char *pidfile;  /* absolute, or NULL */
   bool keep_stderr, hup_stops;
-  bool finished;
+  bool finished, unmounted, said_busy;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
 } Keeper;
 
@@ -189,9 +189,27 @@ become_ready (Keeper *k)
 static void
 ask_to_stop (Keeper *k)
 {
+  if (k->said_busy && !k->unmounted)
+    lunfs_warning ("%s: still in use: its users lose it now", k->settings->mountpoint);
   lunfs_ready_notify ("STOPPING=1\nSTATUS=writing what is left to the target");
   if (k->control_fd < 0 || !lunfs_message_send (k->control_fd, LUNFS_MSG_STOP, 0, k->policy.stop_limit_ms, NULL))
     lunfs_debug (SUPERVISOR, "the worker does not hear that it should stop");
+}
+
+static void
+try_unmount (Keeper *k)
+{
+  if (k->unmounted)
+    return;
+  k->unmounted = lunfs_mount_try_unmount (k->mount);
+  if (k->unmounted || k->said_busy)
+    return;
+  k->said_busy = true;
+  lunfs_notice (
+      "%s is in use (an open file, a loop device, a working directory): serving it for up to %" G_GINT64_FORMAT
+      " s more; stop its users, or send the signal again",
+      k->settings->mountpoint, k->policy.linger_us / SECOND_US);
+  lunfs_ready_notify ("STOPPING=1\nSTATUS=waiting for the users of the mount");
 }
 
 static void
@@ -199,6 +217,8 @@ act (Keeper *k, unsigned actions)
 {
   if (actions & LUNFS_DO_START)
     start (k);
+  if (actions & LUNFS_DO_UNMOUNT)
+    try_unmount (k);
   if (actions & LUNFS_DO_STOP)
     ask_to_stop (k);
   if ((actions & LUNFS_DO_KILL) && k->worker)
@@ -434,6 +454,7 @@ run (Keeper *k)
   }
   lunfs_policy_init (&k->policy, s->login_wait * SECOND_US, s->stop_timeout * SECOND_US, g_get_monotonic_time ());
   k->policy.waited_for = !s->foreground;
+  k->policy.linger_us = lunfs_mount_is_ours (k->mount) ? s->stop_timeout * SECOND_US / 2 : 0;
   handle (k, LUNFS_EVENT_TICK, 0);
   loop (k);
   status = k->policy.status;

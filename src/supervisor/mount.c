@@ -246,6 +246,30 @@ lunfs_mount_free (LunfsMount *mount)
   g_free (mount);
 }
 
+bool
+lunfs_mount_is_ours (const LunfsMount *mount)
+{
+  return mount->device != NULL;
+}
+
+bool
+lunfs_mount_try_unmount (const LunfsMount *mount)
+{
+  bool hidden = false;
+  g_autofree char *path = mount->device ? lunfs_mountinfo_find (mount->device, &hidden) : NULL;
+  const char *argv[] = { "fusermount3", "-u", "-q", "--", path, NULL };
+  int status = 0;
+
+  if (!path)
+    return mount->device && !hidden;
+  if (geteuid () == 0)
+    return umount2 (path, UMOUNT_NOFOLLOW) == 0;
+  return g_spawn_sync (NULL, (char **) argv, NULL,
+                       G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL,
+                       NULL, &status, NULL)
+         && status == 0;
+}
+
 int
 lunfs_mount_fd (const LunfsMount *mount)
 {

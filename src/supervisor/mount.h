@@ -15,6 +15,10 @@ LunfsMount *lunfs_mount_new (const LunfsSettings *settings, GError **error);
 void lunfs_mount_free (LunfsMount *mount);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsMount, lunfs_mount_free)
 
+/* Unmount if nobody uses it; false: it is in use, or cannot be unmounted from here.  Waits for fusermount3. */
+bool lunfs_mount_try_unmount (const LunfsMount *mount);
+/* We can unmount it: it was not somebody else who mounted it. */
+bool lunfs_mount_is_ours (const LunfsMount *mount);
 int lunfs_mount_fd (const LunfsMount *mount);
 /* False once it was unmounted or aborted by somebody. */
 bool lunfs_mount_is_alive (const LunfsMount *mount);

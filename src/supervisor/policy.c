@@ -7,7 +7,11 @@
  *          SETTLED not OK, not ready   END     STOP; that is the outcome
  *          STOPPED                     END     the mount is gone: the worker leaves by itself
  *          EXITED                      SERVE   start again after a back-off; DONE if none ever served
- *          TERMINATE                   FLUSH   STOP with the whole limit; DONE if none ever served or runs
+ *          TERMINATE                   LINGER  UNMOUNT if nobody uses it; again and again
+ *                                      FLUSH   (not ready yet, or no linger) STOP with the whole limit; DONE if none runs
+ * LINGER   as SERVE, but
+ *          TICK linger_until           FLUSH   STOP with what is left of the limit
+ *          TERMINATE                   FLUSH   the same
  * FLUSH    EXITED, time left           FLUSH   start again, STOP with the rest: dirty data is still in the arena
  *          STOPPED                     END
  *          TERMINATE                   END     STOP at once
@@ -33,6 +37,7 @@
 #define KILL_GRACE_US (2 * SECOND)    /* beyond the limit that the worker was told */
 #define LEAVE_WITHIN_US (5 * SECOND)  /* from STOPPED to the exit */
 #define REAP_WITHIN_US (5 * SECOND)   /* from SIGKILL to the end of it */
+#define UNMOUNT_EVERY_US (250 * MS)
 #define EARLY_DEATHS_MAX 5
 
 void
@@ -46,6 +51,8 @@ lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_u
     .serve_by = LUNFS_NEVER,
     .ready_at = LUNFS_NEVER,
     .kill_at = LUNFS_NEVER,
+    .unmount_at = LUNFS_NEVER,
+    .linger_until = LUNFS_NEVER,
   };
 }
 
@@ -60,7 +67,8 @@ lunfs_policy_backoff_us (unsigned short_lives)
 int64_t
 lunfs_policy_deadline (const LunfsPolicy *p)
 {
-  return MIN (MIN (p->start_at, p->serve_by), MIN (p->ready_at, p->kill_at));
+  return MIN (MIN (MIN (p->start_at, p->serve_by), MIN (p->ready_at, p->kill_at)),
+              MIN (p->unmount_at, p->linger_until));
 }
 
 static void
@@ -80,7 +88,7 @@ finish (LunfsPolicy *p)
   if (p->waited_for && !p->ready && !p->failed && p->status == LUNFS_EXIT_OK)
     decide (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY);
   p->phase = LUNFS_PHASE_DONE;
-  p->start_at = p->serve_by = p->ready_at = p->kill_at = LUNFS_NEVER;
+  p->start_at = p->serve_by = p->ready_at = p->kill_at = p->unmount_at = p->linger_until = LUNFS_NEVER;
   return LUNFS_DO_FINISH;
 }
 
@@ -88,7 +96,7 @@ static unsigned
 ask_to_stop (LunfsPolicy *p, LunfsPolicyPhase phase, int64_t limit_us, int64_t now_us)
 {
   p->phase = phase;
-  p->serve_by = p->ready_at = LUNFS_NEVER;
+  p->serve_by = p->ready_at = p->unmount_at = p->linger_until = LUNFS_NEVER;
   p->stop_limit_ms = (uint32_t) MIN (MAX (limit_us, 0) / MS, G_MAXUINT32);
   p->kill_at = now_us + MAX (limit_us, 0) + KILL_GRACE_US;
   return LUNFS_DO_STOP;
@@ -106,7 +114,7 @@ static unsigned
 on_serving (LunfsPolicy *p, int64_t now_us)
 {
   p->serve_by = LUNFS_NEVER;
-  if (p->phase != LUNFS_PHASE_SERVE)
+  if (p->phase != LUNFS_PHASE_SERVE && p->phase != LUNFS_PHASE_LINGER)
     return 0;
   if (!p->served)
     p->ready_at = now_us + p->login_wait_us;
@@ -131,7 +139,7 @@ on_stopped (LunfsPolicy *p, int status, int64_t now_us)
 {
   p->stopped = true;
   p->phase = LUNFS_PHASE_END;
-  p->serve_by = p->ready_at = LUNFS_NEVER;
+  p->serve_by = p->ready_at = p->unmount_at = p->linger_until = LUNFS_NEVER;
   p->kill_at = now_us + LEAVE_WITHIN_US;
   if (!p->failed) {
     p->status = status;
@@ -157,7 +165,7 @@ on_exited (LunfsPolicy *p, int64_t now_us)
 {
   p->running = false;
   p->serve_by = LUNFS_NEVER;
-  if (p->phase == LUNFS_PHASE_SERVE)
+  if (p->phase == LUNFS_PHASE_SERVE || p->phase == LUNFS_PHASE_LINGER)
     return start_again (p, now_us);
   if (p->phase == LUNFS_PHASE_FLUSH && now_us < p->kill_at - KILL_GRACE_US)
     return start_again (p, now_us);
@@ -167,13 +175,33 @@ on_exited (LunfsPolicy *p, int64_t now_us)
 }
 
 static unsigned
+end_linger (LunfsPolicy *p, int64_t now_us)
+{
+  unsigned actions = ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_by - now_us, now_us);
+
+  if (p->running)
+    return actions;
+  p->start_at = now_us; /* the dead one's successor has to flush */
+  return 0;
+}
+
+static unsigned
 on_terminate (LunfsPolicy *p, int64_t now_us)
 {
-  if (!p->running && (!p->served || p->phase != LUNFS_PHASE_SERVE)) {
+  if (!p->running && (!p->served || (p->phase != LUNFS_PHASE_SERVE && p->phase != LUNFS_PHASE_LINGER))) {
     if (p->served)
       decide (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED);
     return finish (p);
   }
+  if (p->phase == LUNFS_PHASE_SERVE && p->ready && p->linger_us > 0) {
+    p->phase = LUNFS_PHASE_LINGER;
+    p->unmount_at = now_us + UNMOUNT_EVERY_US;
+    p->linger_until = now_us + p->linger_us;
+    p->stop_by = now_us + p->stop_timeout_us;
+    return LUNFS_DO_UNMOUNT;
+  }
+  if (p->phase == LUNFS_PHASE_LINGER)
+    return end_linger (p, now_us);
   if (p->phase == LUNFS_PHASE_SERVE && p->running)
     return ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
   if (p->phase == LUNFS_PHASE_SERVE) {
@@ -220,8 +248,14 @@ on_tick (LunfsPolicy *p, int64_t now_us)
     return kill_worker (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, now_us);
   if (p->serve_by <= now_us)
     return kill_worker (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_SILENT, now_us);
+  if (p->linger_until <= now_us)
+    return end_linger (p, now_us);
   if (p->start_at <= now_us)
     return start (p, now_us);
+  if (p->unmount_at <= now_us) {
+    p->unmount_at = now_us + UNMOUNT_EVERY_US;
+    return LUNFS_DO_UNMOUNT;
+  }
   return p->ready_at <= now_us ? become_ready (p) : 0;
 }
 

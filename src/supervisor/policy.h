@@ -18,17 +18,19 @@ typedef enum {
 
 /* Actions, to be done in this order. */
 enum {
-  LUNFS_DO_START = 1 << 0,  /* start a worker */
-  LUNFS_DO_STOP = 1 << 1,   /* send it LUNFS_MSG_STOP with stop_limit_ms */
-  LUNFS_DO_KILL = 1 << 2,   /* SIGKILL it */
-  LUNFS_DO_READY = 1 << 3,  /* tell the waiting command that the mount serves */
-  LUNFS_DO_FINISH = 1 << 4, /* unmount and exit with status */
+  LUNFS_DO_START = 1 << 0,   /* start a worker */
+  LUNFS_DO_STOP = 1 << 1,    /* send it LUNFS_MSG_STOP with stop_limit_ms */
+  LUNFS_DO_KILL = 1 << 2,    /* SIGKILL it */
+  LUNFS_DO_READY = 1 << 3,   /* tell the waiting command that the mount serves */
+  LUNFS_DO_FINISH = 1 << 4,  /* unmount and exit with status */
+  LUNFS_DO_UNMOUNT = 1 << 5, /* unmount if nobody uses it; the worker notices and says STOPPED */
 };
 
 typedef enum {
-  LUNFS_PHASE_SERVE, /* a worker that dies is started again */
-  LUNFS_PHASE_FLUSH, /* asked to stop: started again only while there is time to flush */
-  LUNFS_PHASE_END,   /* the next exit is the last */
+  LUNFS_PHASE_SERVE,  /* a worker that dies is started again */
+  LUNFS_PHASE_LINGER, /* asked to stop, but in use: goes on serving until it is not, or its time is up */
+  LUNFS_PHASE_FLUSH,  /* asked to stop: started again only while there is time to flush */
+  LUNFS_PHASE_END,    /* the next exit is the last */
   LUNFS_PHASE_DONE,
 } LunfsPolicyPhase;
 
@@ -46,7 +48,8 @@ typedef enum {
 /* All times in microseconds of one clock. */
 typedef struct {
   int64_t login_wait_us, stop_timeout_us; /* set before the first event */
-  bool waited_for;                        /* by a command: an end before READY is its failure */
+  int64_t linger_us; /* of stop_timeout: for users to leave; set before the first event, 0 = none */
+  bool waited_for;   /* by a command: an end before READY is its failure */
 
   LunfsPolicyPhase phase;
   bool running;         /* a worker is there */
@@ -61,6 +64,7 @@ typedef struct {
   uint32_t stop_limit_ms;
   int64_t started_us;
   int64_t start_at, serve_by, ready_at, kill_at; /* LUNFS_NEVER = not pending */
+  int64_t unmount_at, linger_until, stop_by;     /* LINGER */
 } LunfsPolicy;
 
 /* Sets waited_for; a process in the foreground clears it. */

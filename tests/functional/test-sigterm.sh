@@ -32,7 +32,30 @@ for signal in TERM INT; do
   done
 done
 
-say "under load"
+say "in use: served on until nobody uses it, by a loop device with a file system at that"
+start_lunfs_foreground "iscsi://$portal/$iqn" "$mnt" -o stop_timeout=60
+lun_up "$mnt" 1
+attach_loop "$mnt/lun1" --direct-io=on
+mkfs.ext4 -q "$loop"
+mkdir "$scratch/fs"
+mount "$loop" "$scratch/fs"
+cleanup_fn umount -q "$scratch/fs"
+dd if=/dev/urandom of="$scratch/fs/file" bs=64k count=16 status=none
+cp "$scratch/fs/file" "$scratch/file"
+pid=$(supervisor "$mnt")
+kill -TERM "$pid"
+wait_for "logged '$mnt' 'is in use'" 5
+dd if=/dev/urandom of="$scratch/fs/file2" bs=64k count=16 conv=fsync status=none
+umount "$scratch/fs"
+alive "$pid" || fail "ended while in use"
+detach_loop "$loop"
+wait_for "! alive $pid" 10
+wait "$pid" || fail "status $?"
+e2fsck -fn "$disk" >/dev/null
+debugfs -R "dump file $scratch/file.there" "$disk" 2>/dev/null
+cmp "$scratch/file" "$scratch/file.there"
+
+say "under load: for half of stop_timeout, or until told again"
 start_lunfs_foreground "iscsi://$portal/$iqn" "$mnt" -o stop_timeout=10
 lun_up "$mnt" 1
 fio --name=load --filename="$mnt/lun1" --allow_file_create=0 --direct=1 --ioengine=libaio --iodepth=32 --rw=randrw \
@@ -42,6 +65,8 @@ disown
 cleanup_fn kill_quietly $fio
 wait_for "[ \"\$(lun_get '$mnt' 1 .counters.writes)\" -gt 100 ]" 20
 pid=$(supervisor "$mnt")
+kill -TERM "$pid"
+wait_for "logged '$mnt' 'is in use'" 5
 kill -TERM "$pid"
 wait_for "! alive $pid" 15
 wait_for "! alive $fio" 15

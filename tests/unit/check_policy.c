@@ -14,6 +14,7 @@
 #define KILL LUNFS_DO_KILL
 #define READY LUNFS_DO_READY
 #define FINISH LUNFS_DO_FINISH
+#define UMOUNT LUNFS_DO_UNMOUNT
 
 #define TICK LUNFS_EVENT_TICK
 #define SERVING LUNFS_EVENT_SERVING
@@ -36,71 +37,88 @@ typedef struct {
   const char *name;
   int status, cause; /* at the end; -1 = does not end */
   uint32_t limit_ms; /* of the last STOP */
+  int64_t linger_ms;
   Step step[STEPS];  /* ends with a zero line after the first */
 } Story;
 
 static const Story stories[] = {
-  { "ready when settled", -1, 0, 0, { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY } } },
-  { "settled before serving", -1, 0, 0, { { 0, TICK, 0, START }, { 5, SETTLED, 0, 0 }, { 9, SERVING, 0, READY } } },
-  { "ready after login_wait", -1, 0, 0,
+  { "ready when settled", -1, 0, 0, 0, { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY } } },
+  { "settled before serving", -1, 0, 0, 0, { { 0, TICK, 0, START }, { 5, SETTLED, 0, 0 }, { 9, SERVING, 0, READY } } },
+  { "ready after login_wait", -1, 0, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 3004, TICK, 0, 0 }, { 3005, TICK, 0, READY },
       { 4000, SETTLED, LUNFS_EXIT_AUTH, 0 }, { 4001, TICK, 0, 0 } } },
-  { "login refused", LUNFS_EXIT_AUTH, LUNFS_CAUSE_WORKER, 30000,
+  { "login refused", LUNFS_EXIT_AUTH, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, LUNFS_EXIT_AUTH, STOP }, { 20, STOPPED, 0, 0 },
       { 21, EXITED, 0, FINISH } } },
-  { "login refused, then killed", LUNFS_EXIT_AUTH, LUNFS_CAUSE_WORKER, 30000,
+  { "login refused, then killed", LUNFS_EXIT_AUTH, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, LUNFS_EXIT_AUTH, STOP }, { 32009, TICK, 0, KILL },
       { 32010, EXITED, 0, FINISH } } },
-  { "unmounted by hand", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0,
+  { "unmounted by hand", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 5000, STOPPED, 0, 0 },
       { 5001, EXITED, 0, FINISH } } },
-  { "unmounted by hand, data left", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_WORKER, 0,
+  { "unmounted by hand, data left", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_WORKER, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY },
       { 5000, STOPPED, LUNFS_EXIT_UNFLUSHED, 0 }, { 5001, EXITED, 0, FINISH } } },
-  { "unmounted before ready", LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY, 0,
+  { "unmounted before ready", LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, STOPPED, 0, 0 }, { 10, EXITED, 0, FINISH } } },
-  { "does not leave after STOPPED", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0,
+  { "does not leave after STOPPED", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 50, STOPPED, 0, 0 },
       { 5050, TICK, 0, KILL }, { 5051, EXITED, 0, FINISH } } },
-  { "terminated", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000,
+  { "terminated", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 200, STOPPED, 0, 0 }, { 201, EXITED, 0, FINISH } } },
-  { "terminated before serving", LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY, 30000,
+  { "terminated before serving", LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY, 30000, 0,
     { { 0, TICK, 0, START }, { 1, TERM, 0, STOP }, { 5, SERVING, 0, 0 }, { 200, STOPPED, 0, 0 },
       { 201, EXITED, 0, FINISH } } },
-  { "does not stop in time", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000,
+  { "does not stop in time", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 32099, TICK, 0, 0 }, { 32100, TICK, 0, KILL }, { 32200, EXITED, 0, FINISH } } },
-  { "cannot even be killed", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000,
+  { "cannot even be killed", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 32100, TICK, 0, KILL }, { 37099, TICK, 0, 0 }, { 37100, TICK, 0, FINISH } } },
-  { "terminated twice", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_WORKER, 0,
+  { "terminated twice", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_WORKER, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 200, TERM, 0, STOP }, { 300, STOPPED, LUNFS_EXIT_UNFLUSHED, 0 }, { 301, EXITED, 0, FINISH } } },
-  { "terminated twice, hangs", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 0,
+  { "terminated twice, hangs", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 200, TERM, 0, STOP }, { 2200, TICK, 0, KILL }, { 2201, EXITED, 0, FINISH } } },
-  { "dies while flushing", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29000,
+  { "dies while flushing", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 1100, EXITED, 0, 0 }, { 1100, TICK, 0, START | STOP }, { 1200, SERVING, 0, 0 }, { 1300, STOPPED, 0, 0 },
       { 1301, EXITED, 0, FINISH } } },
-  { "dies at the end of the flush", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000,
+  { "dies at the end of the flush", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
       { 30100, EXITED, 0, FINISH } } },
-  { "terminated between workers", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000,
+  { "terminated between workers", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 20, EXITED, 0, 0 },
       { 20, TICK, 0, START }, { 30, EXITED, 0, 0 }, { 31, TERM, 0, 0 }, { 31, TICK, 0, START | STOP },
       { 40, STOPPED, 0, 0 }, { 41, EXITED, 0, FINISH } } },
-  { "restarts back off", -1, 0, 0,
+  { "restarts back off", -1, 0, 0, 0,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 20, EXITED, 0, 0 },
       { 20, TICK, 0, START }, { 30, EXITED, 0, 0 }, { 129, TICK, 0, 0 }, { 130, TICK, 0, START },
       { 140, EXITED, 0, 0 }, { 339, TICK, 0, 0 }, { 340, TICK, 0, START }, { 10340, EXITED, 0, 0 },
       { 10340, TICK, 0, START }, { 10350, SETTLED, LUNFS_EXIT_AUTH, 0 } } },
-  { "never serves: dies", LUNFS_EXIT_FAILED, LUNFS_CAUSE_CRASHES, 0,
+  { "lingers, unused", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 15000,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
+      { 120, STOPPED, 0, 0 }, { 121, EXITED, 0, FINISH } } },
+  { "lingers, in use for a while", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 15000,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
+      { 349, TICK, 0, 0 }, { 350, TICK, 0, UMOUNT }, { 360, STOPPED, 0, 0 }, { 361, EXITED, 0, FINISH } } },
+  { "lingers, in use for ever", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 15000, 15000,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
+      { 15099, TICK, 0, UMOUNT }, { 15100, TICK, 0, STOP }, { 15200, STOPPED, 0, 0 }, { 15201, EXITED, 0, FINISH } } },
+  { "lingers, told again", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29000, 15000,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
+      { 1100, TERM, 0, STOP }, { 15100, TICK, 0, 0 }, { 15200, STOPPED, 0, 0 }, { 15201, EXITED, 0, FINISH } } },
+  { "lingers, worker dies", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 15000, 15000,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
+      { 200, EXITED, 0, 0 }, { 200, TICK, 0, START }, { 210, SERVING, 0, 0 }, { 350, TICK, 0, UMOUNT },
+      { 15100, TICK, 0, STOP }, { 15200, STOPPED, 0, 0 }, { 15201, EXITED, 0, FINISH } } },
+  { "never serves: dies", LUNFS_EXIT_FAILED, LUNFS_CAUSE_CRASHES, 0, 0,
     { { 0, TICK, 0, START }, { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 },
       { 102, TICK, 0, START }, { 103, EXITED, 0, 0 }, { 303, TICK, 0, START }, { 304, EXITED, 0, 0 },
       { 704, TICK, 0, START }, { 705, EXITED, 0, FINISH } } },
-  { "never serves: hangs", LUNFS_EXIT_FAILED, LUNFS_CAUSE_SILENT, 0,
+  { "never serves: hangs", LUNFS_EXIT_FAILED, LUNFS_CAUSE_SILENT, 0, 0,
     { { 0, TICK, 0, START }, { 29999, TICK, 0, 0 }, { 30000, TICK, 0, KILL }, { 30001, EXITED, 0, FINISH } } },
 };
 
@@ -110,6 +128,7 @@ START_TEST (test_story)
   LunfsPolicy p;
 
   lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
+  p.linger_us = s->linger_ms * MS;
   for (int i = 0; i < STEPS && (i == 0 || s->step[i].at_ms); i++) {
     const Step *step = &s->step[i];
     unsigned got = lunfs_policy_event (&p, step->event, step->status, step->at_ms * MS);
