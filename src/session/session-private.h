@@ -31,9 +31,10 @@ struct LunfsSession {
   /* connection: session.c */
   LunfsSessionState state;
   bool started, ever_up, stopping;
-  bool failing;           /* replacement_timeout has passed, or another LUN answered: requests fail at once */
-  bool recheck;           /* the probe to come, or under way, is not one after a login */
-  bool fence;             /* teardown: because another LUN answered */
+  bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
+  bool recheck; /* the probe to come, or under way, is not one after a login */
+  bool fence;   /* teardown: because another LUN answered, or the user rejects it */
+  LunfsLoginOutcome fence_outcome;
   LunfsTimeouts timeouts; /* this LUN's: may change */
   LunfsTransport *transport;
   LunfsProbe *probe;

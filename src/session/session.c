@@ -227,7 +227,7 @@ fence (LunfsSession *s, const char *why)
   lunfs_session_fail_waiting (s, -EIO);
   s->events.failing (s->user);
   lunfs_lane_arm (s->lane, &s->retry, (int64_t) GONE_PAUSE_MS * 1000);
-  s->events.failed (s->user, LUNFS_LOGIN_REFUSED, text);
+  s->events.failed (s->user, s->fence_outcome, text);
 }
 
 static LunfsLoginOutcome
@@ -495,6 +495,7 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
   difference = differs (s, info);
   if (difference) {
     s->fence = true;
+    s->fence_outcome = LUNFS_LOGIN_REFUSED;
     lunfs_session_lost (s, difference);
     return;
   }
@@ -531,6 +532,14 @@ lunfs_session_serve (LunfsSession *s)
   s->recheck = false;
   s->ever_up = true;
   lunfs_session_dispatch (s);
+}
+
+void
+lunfs_session_reject (LunfsSession *s, LunfsLoginOutcome outcome, const char *why)
+{
+  s->fence = true;
+  s->fence_outcome = outcome;
+  lunfs_session_lost (s, why);
 }
 
 /* ---- changes while up ---- */

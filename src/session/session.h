@@ -85,6 +85,8 @@ void lunfs_session_start (LunfsSession *session);
 /* Numeric addresses, best first, borrowed; or none and @error_text. */
 void lunfs_session_resolved (LunfsSession *session, const char *const *addresses, unsigned n, const char *error_text);
 void lunfs_session_serve (LunfsSession *session);
+/* Instead of serve: it must not be used, for now.  FENCED with @why; looked at again after a pause. */
+void lunfs_session_reject (LunfsSession *session, LunfsLoginOutcome outcome, const char *why);
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
 

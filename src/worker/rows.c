@@ -6,9 +6,11 @@
 
 #include "control/resolve.h"
 #include "iscsi/libiscsi.h"
+#include "supervisor/claim.h"
 #include "lunfs/log.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- first logins ---- */
 
@@ -23,6 +25,8 @@ lunfs_worker_exit_of (LunfsLoginOutcome outcome)
   case LUNFS_LOGIN_NOT_FOUND:
   case LUNFS_LOGIN_NOT_DISK:
     return LUNFS_EXIT_SESSION;
+  case LUNFS_LOGIN_IN_USE:
+    return LUNFS_EXIT_EXISTS;
   case LUNFS_LOGIN_REFUSED:
     return LUNFS_EXIT_FATAL_LOGIN;
   default:
@@ -147,6 +151,33 @@ tell (LunfsRow *row, LunfsLoginOutcome outcome, bool stopped, const char *text)
 
 /* ---- rows: the session's events (lane) ---- */
 
+/* One mount of this host writes to it (supervisor/claim.h).  Two targets may well give the same names (tgtd's defaults): the
+ * portal is part of what makes a LUN the same. */
+static bool
+claim (LunfsRow *row, const LunfsLunInfo *info)
+{
+  LunfsSessionSnapshot snapshot;
+  g_autofree char *key = NULL, *holder = NULL, *why = NULL;
+
+  if (row->worker->settings->read_only)
+    return true;
+  lunfs_session_snapshot (row->session, &snapshot);
+  key =
+      g_strdup_printf ("%s %s %u %s", snapshot.portal, row->record->target_name, row->record->lun, info->identity.text);
+  if (row->claim && strcmp (row->claim, key) != 0)
+    lunfs_claim_drop (row->claim, (int) getppid ());
+  g_free (row->claim);
+  row->claim = NULL;
+  if (!lunfs_claim_take (key, (int) getppid (), row->worker->settings->mountpoint, &holder)) {
+    why =
+        g_strdup_printf ("in use by another mount of this host, %s; use that one, or mount read-only (-o ro)", holder);
+    lunfs_session_reject (row->session, LUNFS_LOGIN_IN_USE, why);
+    return false;
+  }
+  row->claim = g_steal_pointer (&key);
+  return true;
+}
+
 static void
 row_up (void *user, const LunfsLunInfo *info)
 {
@@ -158,6 +189,8 @@ row_up (void *user, const LunfsLunInfo *info)
     tell (row, LUNFS_LOGIN_REFUSED, false, why); /* never served: the session stays where it is */
     return;
   }
+  if (!claim (row, info))
+    return;
   g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
   record->nblocks = info->capacity.nblocks;
   record->block_size = info->capacity.block_size;
@@ -356,6 +389,9 @@ lunfs_worker_free_rows (LunfsWorker *w)
   for (unsigned i = 0; i < w->rows->len; i++) {
     LunfsRow *row = w->rows->pdata[i];
 
+    if (row->claim)
+      lunfs_claim_drop (row->claim, (int) getppid ());
+    g_free (row->claim);
     lunfs_lun_free (row->lun);
     lunfs_cache_free (row->cache);
     lunfs_session_free (row->session);

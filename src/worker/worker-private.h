@@ -31,6 +31,7 @@ typedef struct {
   bool settled, stopped;
   bool found;            /* by REPORT LUNS, not named by the user */
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
+  char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
 } LunfsRow;

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "supervisor/claim.h"
+
+#include "lunfs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD_BYTES 1024
+
+static char *
+claim_path (const char *key)
+{
+  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
+  g_autofree char *sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
+  g_autofree char *name = g_strdup_printf ("lun-%.32s", sum);
+
+  return g_build_filename (run, "lunfs", name, NULL);
+}
+
+/* Field 22 of /proc/PID/stat: two processes never have number and start time in common.  0 = no such process. */
+static unsigned long long
+start_time (int pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
+  g_autofree char *text = NULL;
+  const char *at;
+  unsigned long long ticks = 0;
+  char state;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL) || !(at = strrchr (text, ')')))
+    return 0;
+  if (sscanf (at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+              &ticks)
+          != 2
+      || state == 'Z' || state == 'X')
+    return 0;
+  return ticks;
+}
+
+/* The file, locked for the time it takes to read and write it; -1: none can be made. */
+static int
+open_locked (const char *path)
+{
+  g_autofree char *dir = g_path_get_dirname (path);
+  struct stat ours, there;
+
+  g_mkdir_with_parents (dir, 0700);
+  for (;;) {
+    int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0 || flock (fd, LOCK_EX) < 0) {
+      lunfs_debug (SUPERVISOR, "%s: %s", path, g_strerror (errno));
+      if (fd >= 0)
+        close (fd);
+      return -1;
+    }
+    if (fstat (fd, &ours) == 0 && stat (path, &there) == 0 && ours.st_ino == there.st_ino)
+      return fd;
+    close (fd); /* its last owner has removed it meanwhile */
+  }
+}
+
+/* The living holder's process number, or 0; @mountpoint: RECORD_BYTES. */
+static int
+read_holder (int fd, char *mountpoint)
+{
+  char text[RECORD_BYTES] = "";
+  ssize_t n = pread (fd, text, sizeof text - 1, 0);
+  unsigned long long ticks = 0;
+  int pid = 0;
+
+  if (n <= 0 || sscanf (text, "%d %llu %1023[^\n]", &pid, &ticks, mountpoint) != 3 || pid <= 0)
+    return 0;
+  return start_time (pid) == ticks ? pid : 0;
+}
+
+static bool
+write_holder (int fd, int pid, const char *mountpoint)
+{
+  g_autofree char *text = g_strdup_printf ("%d %llu %.900s\n", pid, start_time (pid), mountpoint);
+
+  return ftruncate (fd, 0) == 0 && pwrite (fd, text, strlen (text), 0) == (ssize_t) strlen (text);
+}
+
+bool
+lunfs_claim_take (const char *key, int pid, const char *mountpoint, char **out_holder)
+{
+  g_autofree char *path = claim_path (key);
+  char where[RECORD_BYTES];
+  int fd = open_locked (path), holder;
+
+  if (fd < 0)
+    return true;
+  holder = read_holder (fd, where);
+  if (holder && holder != pid) {
+    *out_holder = g_strdup_printf ("%s (lunfs process %d)", where, holder);
+    close (fd);
+    return false;
+  }
+  if (!write_holder (fd, pid, mountpoint))
+    lunfs_debug (SUPERVISOR, "%s: %s", path, g_strerror (errno));
+  close (fd);
+  return true;
+}
+
+void
+lunfs_claim_drop (const char *key, int pid)
+{
+  g_autofree char *path = claim_path (key);
+  char where[RECORD_BYTES];
+  int fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+  if (fd < 0)
+    return;
+  if (flock (fd, LOCK_EX) == 0 && read_holder (fd, where) == pid)
+    unlink (path);
+  close (fd);
+}
