@@ -37,6 +37,7 @@ typedef struct {
   uint32_t isid_random;  /* 24 bits: chosen once per mount, see session/isid.h */
   uint32_t worker_count; /* workers started so far: 1 for the first */
   uint32_t resent;       /* requests that came again after a worker's death */
+  uint32_t request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
 } LunfsArenaHeader;
 

@@ -42,6 +42,7 @@ struct LunfsCache {
   LunfsRequest commit;
   bool committing;
   uint64_t commit_written, commit_number;
+  int64_t commit_began_us;
   int64_t commit_us; /* how long the last good one took; 0 = none yet */
   GQueue covered;    /* answered when the commit under way ends */
   GQueue waiting;    /* need the next one */
@@ -168,7 +169,7 @@ commit_done (LunfsRequest *req)
   c->committing = false;
   g_queue_init (&c->covered);
   if (result == 0) {
-    c->commit_us = lunfs_lane_now_us (c->lane) - req->submit_us;
+    c->commit_us = lunfs_lane_now_us (c->lane) - c->commit_began_us;
     c->synced = c->commit_written;
     lunfs_unstable_drop (c->unstable, c->commit_number);
     charge (c);
@@ -188,12 +189,24 @@ commit_done (LunfsRequest *req)
     start_commit (c);
 }
 
+/* Whoever waits longest for this commit: its limits are the commit's. */
+static int64_t
+oldest_us (const LunfsCache *c)
+{
+  int64_t us = lunfs_lane_now_us (c->lane);
+
+  for (GList *l = c->covered.head; l; l = l->next)
+    us = MIN (us, ((const LunfsRequest *) l->data)->submit_us);
+  return us;
+}
+
 static void
 start_commit (LunfsCache *c)
 {
   if (c->committing)
     return;
   c->committing = true;
+  c->commit_began_us = lunfs_lane_now_us (c->lane);
   c->covered = c->waiting;
   g_queue_init (&c->waiting);
   c->commit_written = c->written;
@@ -205,7 +218,7 @@ start_commit (LunfsCache *c)
   c->commit.niov = 0;
   c->commit.done = commit_done;
   c->commit.owner = c;
-  c->commit.submit_us = lunfs_lane_now_us (c->lane);
+  c->commit.submit_us = oldest_us (c);
   c->lower->ops->submit (c->lower, &c->commit);
 }
 

@@ -404,6 +404,9 @@ given_up (const LunfsSession *s, const LunfsRequest *req)
 {
   int64_t limit_s = (int64_t) s->timeouts.replacement_timeout + 3 * (int64_t) s->timeouts.cmd_timeout;
 
+  if (s->timeouts.request_limit > 0
+      && lunfs_lane_now_us (s->lane) - req->submit_us >= (int64_t) s->timeouts.request_limit * G_USEC_PER_SEC)
+    return true;
   return s->timeouts.replacement_timeout >= 0
          && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
 }
@@ -494,6 +497,53 @@ lunfs_session_dispatch (LunfsSession *s)
   count_queued (s);
 }
 
+/* ---- the limit of all limits ---- */
+
+#define EXPIRE_US 500000
+
+static bool
+expired (const LunfsSession *s, const LunfsRequest *req)
+{
+  return lunfs_lane_now_us (s->lane) - req->submit_us >= (int64_t) s->timeouts.request_limit * G_USEC_PER_SEC;
+}
+
+static void
+expire_queue (LunfsSession *s, GQueue *queue)
+{
+  for (GList *l = queue->head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (!expired (s, req))
+      continue;
+    g_queue_unlink (queue, l);
+    LUNFS_COUNT (s->stats, timeouts, 1);
+    finish_later (s, req, -EIO);
+  }
+}
+
+static void
+expire_fired (LunfsTimer *timer)
+{
+  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, expire));
+  bool late = false;
+
+  expire_queue (s, &s->waiting);
+  expire_queue (s, &s->delayed);
+  for (GList *l = s->active.head; l && !late; l = l->next) {
+    const LunfsRequest *req = ((LunfsTask *) l->data)->req;
+
+    late = !(req->flags & LUNFS_REQ_RECOVERY) && expired (s, req);
+  }
+  if (late) { /* given_up() sees to it when it comes back */
+    LUNFS_COUNT (s->stats, timeouts, 1);
+    lunfs_session_lost (s, "a request was not answered in the time that the kernel allows");
+  }
+  count_queued (s);
+  if (s->waiting.length + s->delayed.length + s->active.length > 0)
+    lunfs_lane_arm (s->lane, &s->expire, EXPIRE_US);
+}
+
 static void
 submit (LunfsLayer *layer, LunfsRequest *req)
 {
@@ -516,6 +566,8 @@ submit (LunfsLayer *layer, LunfsRequest *req)
   } else {
     g_queue_push_tail_link (&s->waiting, &req->link);
   }
+  if (G_UNLIKELY (s->timeouts.request_limit > 0 && !s->expire.slot))
+    lunfs_lane_arm (s->lane, &s->expire, EXPIRE_US);
   lunfs_session_dispatch (s);
 }
 
@@ -580,6 +632,7 @@ lunfs_session_queue_init (LunfsSession *s)
   s->depth = s->ntasks;
   s->tasks = g_new0 (LunfsTask, s->ntasks);
   s->delay.fire = delay_fired;
+  s->expire.fire = expire_fired;
   s->finish.run = finish_run;
   for (unsigned i = 0; i < s->ntasks; i++) {
     LunfsTask *task = &s->tasks[i];
@@ -597,6 +650,7 @@ lunfs_session_queue_clear (LunfsSession *s)
 {
   g_assert (s->active.length == 0 && s->waiting.length == 0 && s->finished.length == 0);
   lunfs_lane_cancel (s->lane, &s->delay);
+  lunfs_lane_cancel (s->lane, &s->expire);
   lunfs_lane_undefer (s->lane, &s->finish);
   g_free (s->tasks);
 }

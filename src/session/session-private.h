@@ -77,6 +77,7 @@ struct LunfsSession {
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
   LunfsTimer delay;
+  LunfsTimer expire; /* request_limit */
   LunfsDefer finish;
 
   /* Protects snapshot only; held for a copy. */

@@ -638,6 +638,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
     .noop_out_interval = s->settings->noop_out_interval,
     .noop_out_timeout = s->settings->noop_out_timeout,
     .cmd_timeout = s->settings->cmd_timeout,
+    .request_limit = conf->request_limit,
   };
   s->unknown_writes = conf->known_nblocks > 0; /* of the worker before */
   s->stats = conf->stats;

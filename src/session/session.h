@@ -39,6 +39,7 @@ const char *lunfs_session_state_name (LunfsSessionState state);
 /* The limits that may change while the LUN is in use; seconds, as in LunfsSettings, from which they come at first. */
 typedef struct {
   int replacement_timeout, login_timeout, noop_out_interval, noop_out_timeout, cmd_timeout;
+  int request_limit; /* no request waits or runs longer, whatever else allows it; 0 = no such limit */
 } LunfsTimeouts;
 
 typedef struct {
@@ -56,6 +57,7 @@ typedef struct {
   uint64_t known_nblocks;
   uint32_t known_block_size;
   bool known_no_reinstatement;
+  int request_limit; /* see LunfsTimeouts */
   /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
   void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
   void *resolve_user;

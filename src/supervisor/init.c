@@ -130,6 +130,23 @@ write_answer (int fuse_fd, uint64_t unique, struct fuse_init_out *out, GError **
   return true;
 }
 
+uint32_t
+lunfs_init_request_timeout (uint32_t default_s, uint32_t max_s)
+{
+  if (default_s == 0 || (max_s && max_s < default_s))
+    return max_s;
+  return default_s;
+}
+
+static uint32_t
+read_seconds (const char *name)
+{
+  g_autofree char *path = g_build_filename ("/proc/sys/fs/fuse", name, NULL);
+  g_autofree char *text = NULL;
+
+  return g_file_get_contents (path, &text, NULL, NULL) ? (uint32_t) g_ascii_strtoull (text, NULL, 10) : 0;
+}
+
 static void
 note (LunfsArenaHeader *header, const uint8_t *bytes, size_t len, const struct fuse_init_out *out)
 {
@@ -137,6 +154,8 @@ note (LunfsArenaHeader *header, const uint8_t *bytes, size_t len, const struct f
   header->init_flags = lunfs_init_flags (out->flags, out->flags2);
   header->max_write = out->max_write;
   header->max_background = out->max_background;
+  header->request_timeout_s =
+      lunfs_init_request_timeout (read_seconds ("default_request_timeout"), read_seconds ("max_request_timeout"));
   header->init_bytes = (uint32_t) len;
 }
 

@@ -311,6 +311,7 @@ build_row (LunfsWorker *w, LunfsRow *row)
     .isid_random = w->arena->header->isid_random,
     .isid_qualifier = (uint16_t) row->index,
     .stats = &row->stats,
+    .request_limit = lunfs_worker_request_limit (w),
     .resolve = row_resolve,
     .resolve_user = row,
   };

@@ -88,6 +88,9 @@ void lunfs_worker_send_settled (LunfsWorker *w);
 /* One row or question has its first outcome. */
 void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
 
+/* Seconds within which every request is answered because the kernel asks for it; 0 = it does not. */
+int lunfs_worker_request_limit (const LunfsWorker *w);
+
 /* find.c */
 void lunfs_worker_find (LunfsWorker *w);
 void lunfs_worker_free_askings (LunfsWorker *w);

@@ -58,6 +58,27 @@ raise_descriptor_limit (void)
   }
 }
 
+/* With room for the way back. */
+int
+lunfs_worker_request_limit (const LunfsWorker *w)
+{
+  int kernel_s = (int) MIN (w->arena->header->request_timeout_s, (uint32_t) G_MAXINT);
+
+  return kernel_s ? MAX (kernel_s - MAX (kernel_s / 10, 2), 1) : 0;
+}
+
+static void
+mind_kernel_limit (const LunfsWorker *w)
+{
+  int limit_s = lunfs_worker_request_limit (w), timeout = w->settings->replacement_timeout;
+
+  if (limit_s && w->arena->header->worker_count == 1 && (timeout < 0 || timeout > limit_s))
+    lunfs_warning (
+        "the kernel ends a mount when a request takes %u s (/proc/sys/fs/fuse/*_request_timeout): requests fail "
+        "after %d s, whatever replacement_timeout says",
+        w->arena->header->request_timeout_s, limit_s);
+}
+
 static bool
 set_up (LunfsWorker *w, GError **error)
 {
@@ -74,6 +95,7 @@ set_up (LunfsWorker *w, GError **error)
   if (!w->arena)
     return false;
   header = w->arena->header;
+  mind_kernel_limit (w);
   locked = lunfs_protect_process (w->settings->mlock);
   w->pool = lunfs_pool_new (w->arena, locked);
   w->budget.limit_bytes = w->settings->unstable_size;

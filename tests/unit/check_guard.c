@@ -279,6 +279,32 @@ START_TEST (test_change_replacement)
 }
 END_TEST
 
+START_TEST (test_request_limit)
+{
+  static const LunfsTimeouts limits = { .replacement_timeout = -1, .login_timeout = 15, .noop_out_interval = 0,
+                                        .noop_out_timeout = 5, .cmd_timeout = 3600, .request_limit = 10 };
+  int64_t from;
+
+  begin (1, false, LUNFS_GUARD_AUTO);
+  lunfs_session_set_timeouts (row.session, &limits);
+  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = lunfs_ram_is_read, .kind = LUNFS_RAM_NO_ANSWER });
+  from = row.now_us;
+  start_io (LUNFS_OP_READ, 0, 0); /* at the target */
+  ck_assert_int_eq (finish_io (12 * SECOND), -EIO);
+  ck_assert_int_ge (row.now_us - from, 10 * SECOND);
+  row_until (&row, LUNFS_SESSION_UP, SECOND);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_TRANSPORT, G_MAXUINT);
+  lunfs_ram_drop (row.ram, "cut");
+  row_until (&row, LUNFS_SESSION_DOWN, SECOND);
+  from = row.now_us;
+  start_io (LUNFS_OP_READ, 0, 0); /* waiting */
+  ck_assert_int_eq (finish_io (12 * SECOND), -EIO);
+  ck_assert_int_ge (row.now_us - from, 10 * SECOND);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_OK, 0);
+  row_free (&row);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -298,6 +324,7 @@ main (void)
   tcase_add_test (tc, test_security_refused);
   tcase_add_test (tc, test_next_worker);
   tcase_add_test (tc, test_change_replacement);
+  tcase_add_test (tc, test_request_limit);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
