@@ -57,8 +57,18 @@ cmd_set (int argc, char **argv, GError **error)
   return LUNFS_EXIT_OK;
 }
 
+static int
+cmd_rescan (int argc, char **argv, GError **error)
+{
+  g_autoptr (JsonObject) request = new_request ("rescan");
+  g_autoptr (JsonObject) answer = lunfs_control_ask (argc > 0 ? argv[0] : "", request, NULL, error);
+
+  return LUNFS_EXIT_OK;
+}
+
 static const Command commands[] = {
   { "status", "[PATH]", "the status of the mount at PATH, as JSON", cmd_status, 0 },
+  { "rescan", "[PATH]", "look for new sizes, LUNs and targets", cmd_rescan, 0 },
   { "set", "PATH OPTION=VALUE...", "change limits of a mount, or of one LUN of it", cmd_set, 2 },
 };
 

@@ -11,6 +11,9 @@ typedef struct {
   LunfsCapacity capacity;
   LunfsLimits limits;
   LunfsModes modes; /* no caching page: wce is taken as true, the safe side */
+  /* Not 0: the size it had before, in blocks; it is smaller now, so reads are served where there are blocks, and nothing
+   * is written (the session's finding). */
+  uint64_t shrunk_from_nblocks;
 } LunfsLunInfo;
 
 #endif

@@ -31,6 +31,8 @@
   X (retries, "commands sent again for status or sense")                                                               \
   X (unit_attentions, "unit attentions received")                                                                      \
   X (busy, "BUSY and TASK SET FULL answers")                                                                           \
+  X (medium_errors, "commands that met a bad block")                                                                   \
+  X (reservation_conflicts, "commands that another initiator's reservation kept out")                                  \
   X (timeouts, "commands that ran out of time")                                                                        \
   X (lun_resets, "LUN RESETs sent to end the commands of a lost session")                                              \
   X (noops, "NOP-Outs sent to prove a session alive")                                                                  \

@@ -54,6 +54,7 @@ struct LunfsCache {
   /* recovery */
   bool recovery_failed;
   uint64_t cursor; /* next entry to write again */
+  uint64_t disowned; /* entries up to this one must not be */
   unsigned rewriting;
   int lost_error; /* a rewrite failed for good: for the next FLUSH */
   Rewrite rewrite[RECOVERY_WINDOW];
@@ -471,12 +472,36 @@ redo_unkept (LunfsCache *c, GQueue *queue)
 }
 
 void
+lunfs_cache_disown (LunfsCache *c)
+{
+  c->disowned = lunfs_unstable_last (c->unstable);
+}
+
+static void
+drop_disowned (LunfsCache *c)
+{
+  if (lunfs_unstable_first (c->unstable) > c->disowned)
+    return;
+  lunfs_error ("%" G_GUINT64_FORMAT " writes that the target had not synchronised are not repeated after this login: "
+               "another initiator has reserved the LUN since",
+               c->disowned + 1 - lunfs_unstable_first (c->unstable));
+  lunfs_unstable_drop (c->unstable, c->disowned);
+  c->lost_error = -EIO;
+  charge (c);
+}
+
+void
 lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
 {
   c->wce = info->modes.wce;
   c->dpofua = info->modes.dpofua;
   g_assert (c->rewriting == 0); /* the session gave all of an earlier recovery back before it logged in again */
   c->recovery_failed = false;
+  if (info->shrunk_from_nblocks) { /* nothing is written to it: kept until it has its size again */
+    c->recovered (c->user);
+    return;
+  }
+  drop_disowned (c);
   c->cursor = lunfs_unstable_first (c->unstable);
   redo_unkept (c, &c->waiting);
   redo_unkept (c, &c->covered);

@@ -40,6 +40,9 @@ void lunfs_cache_up (LunfsCache *cache, const LunfsLunInfo *info);
 /* The target lost data it had acknowledged.  What is kept is written again at the next lunfs_cache_up; if nothing is kept
  * the next FLUSH reports @err (positive errno). */
 void lunfs_cache_lost (LunfsCache *cache, int err);
+/* Another initiator has, or had, the LUN to itself: what is kept so far is never written again over its data.  If a login
+ * comes before it is synchronised, the next FLUSH reports EIO. */
+void lunfs_cache_disown (LunfsCache *cache);
 /* Bytes acknowledged to users and not known to be on stable storage. */
 uint64_t lunfs_cache_unstable_bytes (const LunfsCache *cache);
 

@@ -60,7 +60,7 @@ static void
 publish (LunfsLun *lun)
 {
   LunfsGeometry g = {
-    .size_bytes = lun->info.capacity.nblocks * lun->info.capacity.block_size,
+    .size_bytes = MAX (lun->info.capacity.nblocks, lun->info.shrunk_from_nblocks) * lun->info.capacity.block_size,
     .block_size = lun->info.capacity.block_size,
     .physical_block_size = physical_bytes (&lun->info),
     .granularity_bytes = granularity_bytes (&lun->info),
@@ -295,6 +295,8 @@ lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
     answer (lun, req, -EIO);
   } else if (writes && (lun->force_read_only || lun->info.modes.write_protected)) {
     answer (lun, req, -EROFS);
+  } else if (writes && lun->info.shrunk_from_nblocks) {
+    answer (lun, req, -EIO);
   } else if (req->op == LUNFS_OP_FLUSH || req->op == LUNFS_OP_EXTENT) {
     pass (lun, req);
   } else if (req->offset > size || req->length > size - req->offset) {

@@ -44,7 +44,7 @@ struct LunfsProbe {
   struct iovec iov;
   LunfsTimer timer; /* waits for a unit to become ready */
   Step step;
-  unsigned tries, restarts;
+  unsigned tries, restarts, attentions;
   bool running, in_flight, started_unit, have_capacity;
   bool has83, has80, hasb0, hasb2;
   LunfsLunInfo info;
@@ -265,6 +265,7 @@ refused (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
   switch (verdict->action) {
   case LUNFS_ACT_UNIT_ATTENTION:
     LUNFS_COUNT (probe->stats, unit_attentions, 1);
+    probe->attentions |= verdict->ua;
     if (probe->step > STEP_START && probe->restarts++ < MAX_TRIES) { /* what was learned so far may be another LUN's */
       begin (probe);
       return;
@@ -357,7 +358,7 @@ lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport)
   g_assert (!probe->running && !probe->in_flight);
   probe->transport = transport;
   probe->running = true;
-  probe->restarts = 0;
+  probe->restarts = probe->attentions = 0;
   begin (probe);
 }
 
@@ -372,6 +373,12 @@ bool
 lunfs_probe_busy (const LunfsProbe *probe)
 {
   return probe->in_flight;
+}
+
+unsigned
+lunfs_probe_attentions (const LunfsProbe *probe)
+{
+  return probe->attentions;
 }
 
 int64_t

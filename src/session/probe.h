@@ -25,6 +25,8 @@ void lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport);
 void lunfs_probe_abort (LunfsProbe *probe);
 /* A command of the probe is at the transport. */
 bool lunfs_probe_busy (const LunfsProbe *probe);
+/* LUNFS_UA_* of all unit attentions met since lunfs_probe_start. */
+unsigned lunfs_probe_attentions (const LunfsProbe *probe);
 /* When the command in flight was sent (lane clock, us); 0 if none. */
 int64_t lunfs_probe_since_us (const LunfsProbe *probe);
 

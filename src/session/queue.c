@@ -215,8 +215,10 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
   requeue (s, req);
   if (verdict->ua & LUNFS_UA_DEFERRED)
     s->events.deferred (s->user, EIO);
+  lunfs_session_attend (s, verdict->ua);
   if (verdict->ua
-      & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS))
+      & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS
+         | LUNFS_UA_ALUA))
     lunfs_session_recheck (s, sense);
 }
 
@@ -292,6 +294,41 @@ flush_failed (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict, c
   lunfs_session_recheck (s, sense);
 }
 
+/* The target keeps us out: once in the log, in the status until a write is let through again. */
+static void
+reserved (LunfsSession *s)
+{
+  static const char text[] = "RESERVATION CONFLICT: another initiator has reserved the LUN";
+
+  LUNFS_COUNT (s->stats, reservation_conflicts, 1);
+  s->events.taken (s->user);
+  if (!s->reserved)
+    lunfs_error ("%s: %s", lunfs_session_label (s), text);
+  s->reserved = true;
+  lunfs_session_set_error (s, text);
+}
+
+/* The first of a kind at a place is said; a program that reads on gets its error each time. */
+static void
+medium_error (LunfsSession *s, const LunfsRequest *req, const LunfsSense *sense, const char *text)
+{
+  uint64_t first = req->offset / s->info.capacity.block_size, n = req->length / s->info.capacity.block_size;
+  uint64_t lba = sense->has_info && sense->info >= first && sense->info < first + n ? sense->info : first;
+  bool exact = lba != first || n == 1 || sense->has_info;
+
+  LUNFS_COUNT (s->stats, medium_errors, 1);
+  if (s->bad_lba_known && s->bad_lba == lba)
+    return;
+  s->bad_lba_known = true;
+  s->bad_lba = lba;
+  if (exact)
+    lunfs_error ("%s: %s: block %" G_GUINT64_FORMAT " (bytes from %" G_GUINT64_FORMAT ") cannot be read or written",
+                 lunfs_session_label (s), text, lba, lba * s->info.capacity.block_size);
+  else
+    lunfs_error ("%s: %s: one of the %" G_GUINT64_FORMAT " blocks from %" G_GUINT64_FORMAT " on",
+                 lunfs_session_label (s), text, n, lba);
+}
+
 static void
 act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict, const char *sense)
 {
@@ -335,6 +372,9 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     lunfs_session_lost (s, sense);
     break;
   case LUNFS_ACT_FENCE:
+    finish_later (s, req, -verdict->err);
+    reserved (s);
+    break;
   case LUNFS_ACT_FAIL:
     finish_later (s, req, -verdict->err);
     break;
@@ -366,6 +406,8 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     flush_failed (s, req, &verdict, text);
   else
     act (s, req, cmd, &verdict, text);
+  if (req->result < 0 && sense.valid && sense.key == LUNFS_KEY_MEDIUM_ERROR)
+    medium_error (s, req, &sense, text);
 }
 
 static void
@@ -374,6 +416,11 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   static const LunfsVerdict again = { .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 3 };
 
   grow_depth (s);
+  if (G_UNLIKELY (s->reserved) && req->op == LUNFS_OP_WRITE) {
+    s->reserved = false;
+    lunfs_session_set_error (s, NULL);
+    lunfs_notice ("%s: no longer reserved by another initiator", lunfs_session_label (s));
+  }
   if (cmd->underflow_bytes && (req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE)) {
     lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s),
                    cmd->underflow_bytes);
@@ -480,6 +527,13 @@ send_request (LunfsSession *s, LunfsRequest *req)
   s->transport->ops->submit (s->transport, &task->cmd);
 }
 
+/* On a LUN that has shrunk nothing is written; a flush, too, would say more than is true of what is kept. */
+static bool
+refused (const LunfsSession *s, const LunfsRequest *req)
+{
+  return s->info.shrunk_from_nblocks && req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT;
+}
+
 void
 lunfs_session_dispatch (LunfsSession *s)
 {
@@ -492,7 +546,10 @@ lunfs_session_dispatch (LunfsSession *s)
   while (queue->length && s->idle.length && s->active.length < s->depth) {
     GList *link = g_queue_pop_head_link (queue);
 
-    send_request (s, link->data);
+    if (G_UNLIKELY (refused (s, link->data)))
+      finish_later (s, link->data, -EIO);
+    else
+      send_request (s, link->data);
   }
   count_queued (s);
 }

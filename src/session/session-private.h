@@ -74,6 +74,9 @@ struct LunfsSession {
   int64_t shrunk_us;  /* when depth was halved last */
   unsigned successes; /* since depth last changed */
   uint64_t next_seq;
+  bool reserved;      /* the last write met a reservation conflict */
+  bool bad_lba_known;
+  uint64_t bad_lba;   /* of the last medium error */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
   LunfsTimer delay;
@@ -108,6 +111,10 @@ void lunfs_session_recheck (LunfsSession *s, const char *why);
 void lunfs_session_lost (LunfsSession *s, const char *why);
 /* The last command in flight has come back. */
 void lunfs_session_drained (LunfsSession *s);
+/* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
+void lunfs_session_attend (LunfsSession *s, unsigned ua);
+/* Why the LUN is not, or not fully, usable; for the status. */
+void lunfs_session_set_error (LunfsSession *s, const char *text);
 /* Ask the LUN what it is, in state PROBE. */
 void lunfs_session_probe (LunfsSession *s);
 

@@ -65,8 +65,8 @@ set_state (LunfsSession *s, LunfsSessionState state)
   g_mutex_unlock (&s->snapshot_lock);
 }
 
-static void
-set_error (LunfsSession *s, const char *text)
+void
+lunfs_session_set_error (LunfsSession *s, const char *text)
 {
   g_mutex_lock (&s->snapshot_lock);
   g_strlcpy (s->snapshot.error, text ? text : "", sizeof s->snapshot.error);
@@ -199,7 +199,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   }
   LUNFS_COUNT (s->stats, login_failures, 1);
   s->last_outcome = outcome;
-  set_error (s, copy);
+  lunfs_session_set_error (s, copy);
   log_failure (s, copy);
   drop_transport (s);
   go_down (s);
@@ -213,7 +213,7 @@ fence (LunfsSession *s, const char *why)
 
   s->failing = true;
   s->attempts = 0;
-  set_error (s, text);
+  lunfs_session_set_error (s, text);
   if (g_strcmp0 (s->last_logged, text) != 0) {
     g_free (s->last_logged);
     s->last_logged = g_strdup (text);
@@ -264,7 +264,7 @@ teardown_run (LunfsDefer *defer)
   if (was_up) {
     LUNFS_COUNT (s->stats, session_losses, 1);
     lunfs_warning ("%s: session lost: %s%s", lunfs_session_label (s), why, s->stopping ? "" : "; logging in again");
-    set_error (s, why);
+    lunfs_session_set_error (s, why);
     g_free (s->lost_address);
     s->lost_address = g_strdup (s->addresses[s->untried]);
     if (s->state == LUNFS_SESSION_UP && lunfs_lane_now_us (s->lane) - s->up_us > STABLE_US)
@@ -463,8 +463,6 @@ differs (LunfsSession *s, const LunfsLunInfo *info)
     return "another LUN answers under this number: its serial number differs";
   if (s->conf.known_block_size != info->capacity.block_size)
     return "the LUN's block size has changed";
-  if (info->capacity.nblocks < s->conf.known_nblocks)
-    return "the LUN is smaller than before";
   if (!known->text[0] && info->capacity.nblocks != s->conf.known_nblocks)
     return "the LUN has no identity and its size has changed";
   return NULL;
@@ -473,11 +471,17 @@ differs (LunfsSession *s, const LunfsLunInfo *info)
 static void
 learn (LunfsSession *s, const LunfsLunInfo *info)
 {
+  uint64_t before = s->conf.known_nblocks;
+
   s->info = *info;
+  s->info.shrunk_from_nblocks = info->capacity.nblocks < before ? before : 0;
   s->info_valid = true;
+  if (before && info->capacity.nblocks > before)
+    lunfs_notice ("%s: has grown from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " blocks", lunfs_session_label (s),
+                  before, info->capacity.nblocks);
   lunfs_guard_learn (s, &info->inquiry);
   s->conf.known_identity = info->identity;
-  s->conf.known_nblocks = info->capacity.nblocks;
+  s->conf.known_nblocks = MAX (before, info->capacity.nblocks);
   s->conf.known_block_size = info->capacity.block_size;
 }
 
@@ -500,10 +504,27 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
     return;
   }
   learn (s, info);
+  lunfs_session_attend (s, lunfs_probe_attentions (s->probe));
   if (lunfs_guard_start (s))
     return;
   set_state (s, LUNFS_SESSION_RECOVER);
   s->events.up (s->user, &s->info);
+}
+
+/* The data beyond the end may be gone, and what is written now may be what destroys the rest. */
+static void
+say_shrunk (LunfsSession *s)
+{
+  g_autofree char *text = g_strdup_printf ("smaller than before (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                                           " blocks): writes fail with an I/O error until it "
+                                           "has its size again, or is mounted anew",
+                                           s->info.capacity.nblocks, s->info.shrunk_from_nblocks);
+
+  lunfs_session_set_error (s, text);
+  if (g_strcmp0 (s->last_logged, text) != 0)
+    lunfs_error ("%s: %s", lunfs_session_label (s), text);
+  g_free (s->last_logged);
+  s->last_logged = g_steal_pointer (&text);
 }
 
 void
@@ -529,6 +550,8 @@ lunfs_session_serve (LunfsSession *s)
                   s->info.modes.wce ? ", write cache" : "");
     g_clear_pointer (&s->last_logged, g_free);
   }
+  if (s->info.shrunk_from_nblocks)
+    say_shrunk (s);
   s->recheck = false;
   s->ever_up = true;
   lunfs_session_dispatch (s);
@@ -554,6 +577,25 @@ lunfs_session_drained (LunfsSession *s)
 }
 
 void
+lunfs_session_attend (LunfsSession *s, unsigned ua)
+{
+  if (ua & LUNFS_UA_RESERVATION) {
+    lunfs_warning ("%s: another initiator has changed its reservation", lunfs_session_label (s));
+    s->events.taken (s->user);
+  }
+  if (ua & LUNFS_UA_THIN_LOW)
+    lunfs_warning ("%s: the target's storage pool is nearly full", lunfs_session_label (s));
+  if (ua & LUNFS_UA_LUNS)
+    s->events.luns_changed (s->user);
+}
+
+void
+lunfs_session_look (LunfsSession *s)
+{
+  lunfs_session_recheck (s, "asked to");
+}
+
+void
 lunfs_session_recheck (LunfsSession *s, const char *why)
 {
   if (s->state == LUNFS_SESSION_RECOVER) { /* what was written again so far may be gone: all of it once more */
@@ -563,7 +605,7 @@ lunfs_session_recheck (LunfsSession *s, const char *why)
   if (s->recheck || s->state != LUNFS_SESSION_UP)
     return;
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
-  set_error (s, why);
+  lunfs_session_set_error (s, why);
   s->recheck = true;
   arm_replacement (s, s->timeouts.cmd_timeout); /* the LUN answers: no outage yet */
   if (s->active.length == 0)

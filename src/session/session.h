@@ -70,6 +70,11 @@ typedef struct {
   /* The target says that writes it acknowledged are lost, or a synchronisation failed: what is kept is written again
    * after the up() that follows; if nothing is kept, the next fsync must say -@err. */
   void (*deferred) (void *user, int err);
+  /* Another initiator has the LUN, or had it, to itself (reservation conflict, preempted): what was written before must not
+   * be written again over its data. */
+  void (*taken) (void *user);
+  /* The target says that it has other LUNs now. */
+  void (*luns_changed) (void *user);
   /* replacement_timeout has passed: requests fail until the next up(). */
   void (*failing) (void *user);
   /* The nexus is gone; recovery requests under way come back with -ECANCELED. */
@@ -92,6 +97,8 @@ void lunfs_session_reject (LunfsSession *session, LunfsLoginOutcome outcome, con
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
 
+/* Look at the LUN again (size, identity, write protection), as after a unit attention.  Lane thread. */
+void lunfs_session_look (LunfsSession *session);
 /* From now on, for requests that wait already, too.  Lane thread. */
 void lunfs_session_set_timeouts (LunfsSession *session, const LunfsTimeouts *timeouts);
 /* True: this kind of target ends the older session of a nexus only in a login with SecurityNegotiation (tgtd). */

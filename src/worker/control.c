@@ -167,6 +167,24 @@ handle_set (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **er
   return true;
 }
 
+static void /* lane */
+look (void *user)
+{
+  lunfs_session_look (((LunfsRow *) user)->session);
+}
+
+static void
+rescan (LunfsWorker *w)
+{
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    LunfsRow *row = w->rows->pdata[i];
+
+    if (!row->hidden && !row->stopped)
+      lunfs_lane_call (row->lane, look, row);
+  }
+  lunfs_worker_rescan (w);
+}
+
 static bool
 handle (void *user, JsonObject *request, JsonObject *answer, GError **error)
 {
@@ -182,6 +200,10 @@ handle (void *user, JsonObject *request, JsonObject *answer, GError **error)
     g_autofree char *text = lunfs_worker_status (w);
 
     json_object_set_string_member (answer, "text", text);
+    return true;
+  }
+  if (strcmp (command, "rescan") == 0) {
+    rescan (w);
     return true;
   }
   if (strcmp (command, "set") == 0)

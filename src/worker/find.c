@@ -59,6 +59,7 @@ asking_failed (LunfsAsking *a, LunfsExit status, const char *text)
   a->pause_ms = CLAMP (a->pause_ms * 2, FIND_PAUSE_MIN_MS, FIND_PAUSE_MAX_MS);
   if (status == LUNFS_EXIT_AUTH) /* accounts get locked */
     a->pause_ms = MAX (a->pause_ms, 30000);
+  a->busy = true;
   g_timeout_add (a->pause_ms, ask_again_cb, a);
 }
 
@@ -69,6 +70,7 @@ asking_found (void *user, const LunfsFound *found)
   LunfsWorker *w = a->worker;
 
   w->questions--;
+  a->busy = false;
   if (w->stopping)
     return;
   if (w->to_ask.length)
@@ -120,12 +122,26 @@ lunfs_ask (LunfsAsking *a)
 
   if (w->stopping)
     return;
+  a->busy = true;
   if (w->questions >= MAX_QUESTIONS) {
     g_queue_push_tail (&w->to_ask, a);
     return;
   }
   w->questions++;
   lunfs_find (&conf, asking_found, a);
+}
+
+void
+lunfs_worker_rescan (LunfsWorker *w)
+{
+  if (w->stopping)
+    return;
+  for (unsigned i = 0, n = w->askings->len; i < n; i++) {
+    LunfsAsking *a = w->askings->pdata[i];
+
+    if (a->found && !a->busy)
+      lunfs_ask (a);
+  }
 }
 
 void

@@ -192,7 +192,7 @@ row_up (void *user, const LunfsLunInfo *info)
   if (!claim (row, info))
     return;
   g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
-  record->nblocks = info->capacity.nblocks;
+  record->nblocks = MAX (info->capacity.nblocks, info->shrunk_from_nblocks);
   record->block_size = info->capacity.block_size;
   record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
   record->proven = 1;
@@ -211,6 +211,28 @@ row_recovered (void *user)
 static void
 row_down (void *user)
 {
+}
+
+static void
+row_taken (void *user)
+{
+  lunfs_cache_disown (((LunfsRow *) user)->cache);
+}
+
+static gboolean
+rescan_cb (gpointer worker)
+{
+  lunfs_worker_rescan (worker);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+row_luns_changed (void *user)
+{
+  LunfsRow *row = user;
+
+  if (row->found)
+    g_main_context_invoke (NULL, rescan_cb, row->worker);
 }
 
 static void
@@ -243,6 +265,8 @@ row_stopped (void *user)
 static const LunfsSessionEvents session_events = {
   .up = row_up,
   .deferred = row_deferred,
+  .taken = row_taken,
+  .luns_changed = row_luns_changed,
   .failing = row_failing,
   .down = row_down,
   .failed = row_failed,

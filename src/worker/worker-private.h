@@ -42,6 +42,7 @@ typedef struct {
   char *host, *target_name;
   uint16_t port;
   bool settled, found;
+  bool busy; /* being asked, or about to be */
   char *error;
   unsigned pause_ms;
 } LunfsAsking;
@@ -93,6 +94,8 @@ int lunfs_worker_request_limit (const LunfsWorker *w);
 
 /* find.c */
 void lunfs_worker_find (LunfsWorker *w);
+/* Ask again what the portals and targets have: new LUNs and targets join the mount. */
+void lunfs_worker_rescan (LunfsWorker *w);
 void lunfs_worker_free_askings (LunfsWorker *w);
 
 /* control.c */

@@ -35,7 +35,7 @@ typedef struct {
   const char *addresses[2];
   unsigned naddresses;
   /* what was heard */
-  unsigned ups, downs, failures, stops, resolves, deferrals, outages;
+  unsigned ups, downs, failures, stops, resolves, deferrals, outages, takings, lun_changes;
   LunfsLoginOutcome outcome;
   char text[160];
   LunfsLunInfo info;
@@ -119,6 +119,22 @@ row_on_resolve (void *user, LunfsSession *session, const char *host)
     lunfs_session_resolved (session, row->addresses, row->naddresses, "no such host");
 }
 
+static inline void
+row_on_taken (void *user)
+{
+  Row *row = user;
+
+  row->takings++;
+  if (row->cache)
+    lunfs_cache_disown (row->cache);
+}
+
+static inline void
+row_on_luns_changed (void *user)
+{
+  ((Row *) user)->lun_changes++;
+}
+
 /* Lane, target, memory; settings may be changed before row_build. */
 static inline void
 row_init (Row *row, uint64_t nblocks, uint32_t block_size, uint64_t seed)
@@ -146,6 +162,8 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
   static const LunfsSessionEvents events = {
     .up = row_on_up,
     .deferred = row_on_deferred,
+    .taken = row_on_taken,
+    .luns_changed = row_on_luns_changed,
     .failing = row_on_failing,
     .down = row_on_down,
     .failed = row_on_failed,
