@@ -323,7 +323,7 @@ count_connections () { tgt --mode conn --op show --tid "$tid" | grep -c 'Connect
 start_ramtgt () {
   requires ramtgt
   iqn=iqn.2026-01.org.example:ram
-  ramtgt --port 0 "$@" </dev/null >"$scratch/ramtgt.log" 2>&1 &
+  ramtgt --port 0 --iqn "$iqn" "$@" </dev/null >"$scratch/ramtgt.log" 2>&1 &
   ramtgt_pid=$!
   disown
   cleanup_fn kill_quietly "$ramtgt_pid"
@@ -332,6 +332,25 @@ start_ramtgt () {
   portal=127.0.0.1:$port
 }
 kill_quietly () { kill -KILL "$@" 2>/dev/null || :; }
+
+# start_proxy [NAME [HOST:PORT]]: tests/tools/faultproxy in front of the target that was started last (or HOST:PORT);
+# $port and $portal become the proxy's.  What it can break: faultproxy --help.
+declare -A proxy_pids=() proxy_ports=()
+start_proxy () {
+  requires python3
+  proxy=${1:-proxy}
+  faultproxy --control "$scratch/$proxy.sock" "${2:-$portal}" </dev/null >"$scratch/$proxy.log" 2>&1 &
+  proxy_pids[$proxy]=$!
+  disown
+  cleanup_fn kill_quietly "${proxy_pids[$proxy]}"
+  wait_for "grep -q 'listening on' '$scratch/$proxy.log'" 10
+  port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$scratch/$proxy.log")
+  proxy_ports[$proxy]=$port
+  portal=127.0.0.1:$port
+}
+# proxy VERB [ARGUMENT...]: a command to the proxy started last, or to the one that $proxy names.
+proxy () { faultproxy --control "$scratch/$proxy.sock" --send "$@" || fail "proxy $*"; }
+proxy_stat () { faultproxy --control "$scratch/$proxy.sock" --send stats | jq -r ".$1"; } # KEY
 
 # backing NAME SIZE: a sparse file for a LUN; prints its path.
 backing () {

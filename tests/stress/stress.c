@@ -4,8 +4,8 @@
  * although writes overlap and nothing is locked during I/O, is told in shadow.h.
  *
  * The first --max-bytes of FILE are filled first; the rest is not touched.  Half of the operations go to a
- * small hot part, so that they collide.  At the end everything is synced, dropped from the page cache, and
- * read again.
+ * small hot part, so that they collide.  At the end (--seconds, or SIGTERM) everything is synced, dropped from the
+ * page cache, and read again.  longest_ms= is the longest operation: what an application sees of an outage.
  *
  * Exit status: 0 all bytes were right, 1 corruption (told on stderr), 2 an I/O error, 3 wrong usage. */
 #ifndef _GNU_SOURCE
@@ -21,6 +21,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,7 +36,7 @@ enum { MAX_THREADS = 256, BUFFER = 1 << 20, HISTORY_SHOWN = 40 };
 typedef enum OpKind { OP_READ, OP_WRITE, OP_DSYNC_WRITE, OP_PUNCH, OP_ZERO, OP_SYNC, OP_KINDS } OpKind;
 
 static struct Settings {
-  uint64_t threads, seconds, seed, block, max_bytes;
+  uint64_t threads, seconds, seed, block, max_bytes, pause_us;
   bool direct, punch, zero, unaligned, allow_torn;
   const char *path;
 } set = { .threads = 8, .seconds = 20, .block = 512, .max_bytes = 64 << 20 };
@@ -46,13 +47,13 @@ typedef struct Worker {
   int fd;
   uint64_t random;
   uint8_t *buffer;
-  uint64_t done[OP_KINDS], read_bytes, written_bytes;
+  uint64_t done[OP_KINDS], read_bytes, written_bytes, longest_ns;
   ShadowCounts counts;
 } Worker;
 
 static Shadow *shadow;
 static uint64_t size;              /* bytes that are used */
-static uint64_t stop_at;           /* monotonic ns */
+static uint64_t stop_at;           /* atomic: monotonic ns */
 static int result;                 /* atomic: 0, or the exit status of the first who failed */
 static bool unsupported[OP_KINDS]; /* atomic */
 
@@ -63,6 +64,13 @@ now_ns (void)
 
   clock_gettime (CLOCK_MONOTONIC, &ts);
   return (uint64_t) ts.tv_sec * 1000000000ull + (uint64_t) ts.tv_nsec;
+}
+
+static void
+on_signal (int number)
+{
+  (void) number;
+  __atomic_store_n (&stop_at, 1, __ATOMIC_SEQ_CST);
 }
 
 static bool
@@ -84,8 +92,8 @@ static bool
 io_error (const char *what, uint64_t offset, uint64_t len, int error)
 {
   if (claim_failure (EXIT_IO))
-    fprintf (stderr, "stress: %s at %" PRIu64 " length %" PRIu64 ": %s (errno %d), seed %" PRIu64 "\n", what,
-             offset, len, strerror (error), error, set.seed);
+    fprintf (stderr, "stress: %s at %" PRIu64 " length %" PRIu64 ": %s (errno %d), seed %" PRIu64 "\n", what, offset,
+             len, strerror (error), error, set.seed);
   return false;
 }
 
@@ -208,16 +216,15 @@ report (Worker *w, const Finding *f, const uint8_t *data, uint64_t rstart)
   if (!claim_failure (EXIT_CORRUPT))
     return false;
   fprintf (stderr,
-           "stress: CORRUPTION: %s%s at offset %" PRIu64 " length %zu, read at %" PRIu64
-           " by thread %u, seed %" PRIu64 "\n",
-           f->torn ? "torn write" : "wrong data", f->ncandidates ? "" : " (nothing was ever written there)",
-           f->offset, f->len, rstart, w->id, set.seed);
+           "stress: CORRUPTION: %s%s at offset %" PRIu64 " length %zu, read at %" PRIu64 " by thread %u, seed %" PRIu64
+           "\n",
+           f->torn ? "torn write" : "wrong data", f->ncandidates ? "" : " (nothing was ever written there)", f->offset,
+           f->len, rstart, w->id, set.seed);
   print_bytes ("found", found, f->len);
   for (unsigned i = 0; i < f->ncandidates && i < SHADOW_CANDIDATES; i++) {
     shadow_fill (shadow, f->candidates[i], f->offset, want, f->len);
-    fprintf (stderr, "  generation %" PRIu64 "%s would be (first difference at byte %" PRIu64 "):\n",
-             f->candidates[i], f->candidates[i] & 1 ? " (zeroes)" : "",
-             first_difference (want, found, f->len));
+    fprintf (stderr, "  generation %" PRIu64 "%s would be (first difference at byte %" PRIu64 "):\n", f->candidates[i],
+             f->candidates[i] & 1 ? " (zeroes)" : "", first_difference (want, found, f->len));
     print_bytes ("     ", want, f->len);
   }
   if (f->ncandidates > SHADOW_CANDIDATES)
@@ -328,7 +335,9 @@ work (void *arg)
 {
   Worker *w = arg;
 
-  while (!failed () && now_ns () < stop_at) {
+  uint64_t start, took;
+
+  while (!failed () && (start = now_ns ()) < __atomic_load_n (&stop_at, __ATOMIC_SEQ_CST)) {
     OpKind kind = draw_op (w);
     uint64_t offset;
     size_t len;
@@ -337,6 +346,11 @@ work (void *arg)
     if (!op_types[kind].run (w, kind, offset, len))
       break;
     w->done[kind]++;
+    took = now_ns () - start;
+    if (took > w->longest_ns)
+      w->longest_ns = took;
+    if (set.pause_us)
+      usleep ((useconds_t) set.pause_us);
   }
   return NULL;
 }
@@ -414,6 +428,8 @@ print_sums (const Worker *workers)
       sum.done[k] += workers[i].done[k];
     sum.read_bytes += workers[i].read_bytes;
     sum.written_bytes += workers[i].written_bytes;
+    if (workers[i].longest_ns > sum.longest_ns)
+      sum.longest_ns = workers[i].longest_ns;
     sum.counts.cells += workers[i].counts.cells;
     sum.counts.contested += workers[i].counts.contested;
     sum.counts.settled += workers[i].counts.settled;
@@ -422,9 +438,9 @@ print_sums (const Worker *workers)
   for (int k = 0; k < OP_KINDS; k++)
     printf (" %s=%" PRIu64, op_types[k].plural, sum.done[k]);
   printf (" read_mib=%" PRIu64 " written_mib=%" PRIu64 " cells_checked=%" PRIu64 " contested=%" PRIu64
-          " settled=%" PRIu64 " result=%s\n",
-          sum.read_bytes >> 20, sum.written_bytes >> 20, sum.counts.cells, sum.counts.contested,
-          sum.counts.settled,
+          " settled=%" PRIu64 " longest_ms=%" PRIu64 " result=%s\n",
+          sum.read_bytes >> 20, sum.written_bytes >> 20, sum.counts.cells, sum.counts.contested, sum.counts.settled,
+          sum.longest_ns / 1000000,
           result == EXIT_GOOD      ? "ok"
           : result == EXIT_CORRUPT ? "CORRUPT"
                                    : "io-error");
@@ -444,8 +460,15 @@ run (void)
   printf ("stress: %s seed %" PRIu64 "\n", set.path, set.seed);
   fflush (stdout);
   shadow = shadow_new (size, n, set.seed);
+  __atomic_store_n (&stop_at, UINT64_MAX, __ATOMIC_SEQ_CST);
+  signal (SIGTERM, on_signal);
   if (fill (&workers[0])) {
-    stop_at = now_ns () + set.seconds * 1000000000ull;
+    uint64_t no_signal = UINT64_MAX;
+
+    __atomic_compare_exchange_n (&stop_at, &no_signal, now_ns () + set.seconds * 1000000000ull, false, __ATOMIC_SEQ_CST,
+                                 __ATOMIC_SEQ_CST);
+    printf ("stress: running\n");
+    fflush (stdout);
     while (started < n && !pthread_create (&workers[started].thread, NULL, work, &workers[started]))
       started++;
     for (unsigned i = 0; i < started; i++)
@@ -468,7 +491,7 @@ run (void)
 static int
 usage (void)
 {
-  fputs ("usage: stress [--threads N] [--seconds S] [--seed N] [--block 512|4096] [--max-bytes N]\n"
+  fputs ("usage: stress [--threads N] [--seconds S] [--seed N] [--block 512|4096] [--max-bytes N] [--pause USEC]\n"
          "              [--direct | --unaligned] [--punch] [--zero] [--allow-torn] FILE\n"
          "FILE (of fixed size, or a block device) loses its first --max-bytes (64 MiB).\n",
          stderr);
@@ -476,17 +499,12 @@ usage (void)
 }
 
 static const struct option longs[] = {
-  { "threads", required_argument, NULL, 't' },
-  { "seconds", required_argument, NULL, 's' },
-  { "seed", required_argument, NULL, 'S' },
-  { "block", required_argument, NULL, 'b' },
-  { "max-bytes", required_argument, NULL, 'm' },
-  { "direct", no_argument, NULL, 'd' },
-  { "unaligned", no_argument, NULL, 'u' },
-  { "punch", no_argument, NULL, 'p' },
-  { "zero", no_argument, NULL, 'z' },
-  { "allow-torn", no_argument, NULL, 'a' },
-  { NULL, 0, NULL, 0 },
+  { "threads", required_argument, NULL, 't' },   { "seconds", required_argument, NULL, 's' },
+  { "seed", required_argument, NULL, 'S' },      { "block", required_argument, NULL, 'b' },
+  { "max-bytes", required_argument, NULL, 'm' }, { "pause", required_argument, NULL, 'P' },
+  { "direct", no_argument, NULL, 'd' },          { "unaligned", no_argument, NULL, 'u' },
+  { "punch", no_argument, NULL, 'p' },           { "zero", no_argument, NULL, 'z' },
+  { "allow-torn", no_argument, NULL, 'a' },      { NULL, 0, NULL, 0 },
 };
 
 /* A number with an optional k, m or g. */
@@ -527,6 +545,9 @@ parse (int argc, char **argv)
     case 'm':
       set.max_bytes = n;
       break;
+    case 'P':
+      set.pause_us = n;
+      break;
     case 'd':
       set.direct = true;
       break;
@@ -547,8 +568,8 @@ parse (int argc, char **argv)
     }
   }
   set.path = argv[optind];
-  return optind + 1 == argc && set.seconds <= 10000000 && set.max_bytes <= 1ull << 45 && set.threads >= 1
-         && set.threads <= MAX_THREADS && !(set.direct && set.unaligned)
+  return optind + 1 == argc && set.seconds <= 10000000 && set.max_bytes <= 1ull << 45 && set.pause_us < 1000000
+         && set.threads >= 1 && set.threads <= MAX_THREADS && !(set.direct && set.unaligned)
          && (set.block == 512 || set.block == 4096);
 }
 
