@@ -333,6 +333,47 @@ start_ramtgt () {
 }
 kill_quietly () { kill -KILL "$@" 2>/dev/null || :; }
 
+# start_fake [OPTION...]: the scripted target (tests/tools/faketgt) in $scratch/fake; sets $port, $portal, $iqn and
+# the array $portals.  Stable data of LUN N is where --lun=SIZE,file=PATH says.
+start_fake () {
+  requires python3
+  iqn=iqn.2026-01.org.example:fake
+  fake_socket=$scratch/fake.ctl
+  rm -f "$fake_socket"
+  python3 "$top_srcdir/tests/tools/faketgt" --control "$fake_socket" "$@" </dev/null >"$scratch/fake.log" 2>&1 &
+  fake_pid=$!
+  disown
+  cleanup_fn kill_quietly "$fake_pid"
+  wait_for "fake stats || ! alive $fake_pid" 10
+  alive "$fake_pid" || fail "faketgt did not start: $(cat "$scratch/fake.log")"
+  mapfile -t portals < <(sed -n 's/^listening on //p' "$scratch/fake.log")
+  portal=${portals[0]}
+  port=${portal##*:}
+}
+# fake COMMAND...: tell it what to do; "fake help" lists the commands, tests/tools/faketgt.d/faults.py tells of rules.
+fake () { python3 -I -S "$top_srcdir/tests/tools/faketgt" --ask "$fake_socket" "$@"; }
+# fake_get JQ-EXPRESSION: of its counters.
+fake_get () { fake stats | jq -r "$1"; }
+# The initiator has kept to the protocol, and to what lunfs promises of it.
+fake_no_violations () { expect_equal "$(fake_get '.violations | join ("; ")')" "" "violations"; }
+# fake_lun SIZE [FAKETGT-OPTION...] -- [LUNFS-OPTION...]: the usual beginning with one LUN 0.  Sets $disk (what is
+# stable), $mnt and $file.
+fake_lun () {
+  local size=$1 options=()
+  shift
+  while [ "$#" != 0 ] && [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  [ "$#" = 0 ] || shift
+  disk=$scratch/disk
+  start_fake --lun "$size,file=$disk" "${options[@]}"
+  mnt=$scratch/mnt
+  file=$mnt/lun0
+  start_lunfs "iscsi://$portal/$iqn" "$mnt" "$@"
+  lun_up "$mnt" 0
+}
+
 # backing NAME SIZE: a sparse file for a LUN; prints its path.
 backing () {
   truncate -s "$2" "$scratch/$1"
