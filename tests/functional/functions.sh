@@ -374,6 +374,35 @@ fake_lun () {
   lun_up "$mnt" 0
 }
 
+# fake_rule EVENT [FILTER=VALUE...] : ACTION...: "fake on" that; its number is in $rule.
+fake_rule () { rule=$(fake on "$@"); }
+# fake_hits [RULE]: how often the rule, or the last one given, has done its work.  fake_hit [RULE [TIMES]]: wait for it.
+fake_hits () { fake rules | sed -n "s/^${1:-$rule} hits=\([0-9]*\).*/\1/p"; }
+fake_hit () { wait_for "[ \$(fake_hits ${1:-$rule}) -ge ${2:-1} ]" 20; }
+
+# -- load: overlapping verified I/O on $file while something happens to the target --------------------------------
+
+# start_load SECONDS [STRESS-OPTION...]
+start_load () {
+  local seconds=$1
+  shift
+  requires stress
+  load_seed=${LUNFS_STRESS_SEED:-$RANDOM}
+  say "load: seed $load_seed"
+  stress --threads 4 --seconds "$seconds" --seed "$load_seed" "$@" "$file" >"$scratch/load.log" 2>&1 &
+  load=$!
+  cleanup_fn kill_quietly "$load"
+  wait_for "[ \"\$(lun_get '$mnt' '$(load_lun)' .counters.writes)\" -gt 100 ] || ! alive $load" 20
+}
+load_lun () { echo "${file##*lun}"; }
+# end_load: it went on to its end and every byte it read was right; then what it wrote is on the target's disk.
+end_load () {
+  wait "$load" || fail "the load saw an error or wrong data: $(cat "$scratch/load.log")"
+  sync "$file"
+  same_data "$file" "$disk"
+  expect_equal "$(lun_get "$mnt" "$(load_lun)" .counters.errors)" 0 "errors"
+}
+
 # backing NAME SIZE: a sparse file for a LUN; prints its path.
 backing () {
   truncate -s "$2" "$scratch/$1"

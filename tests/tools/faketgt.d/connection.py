@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 
 import faults
@@ -57,6 +58,7 @@ class Task:
     r2t: tuple = None  # (ttt, offset, length) of the one outstanding
     r2tsn: int = 0
     datasn: int = 0  # of the next Data-Out
+    too_deep: bool = False
 
 
 @dataclass
@@ -202,6 +204,8 @@ class Connection(threading.Thread):
                     self.dispatch(self.receive_pdu())
         except (Gone, OSError) as e:
             self.log(f"closed {type(e).__name__ if not isinstance(e, Gone) else ''}")
+        except Exception:
+            self.violation("faketgt: " + traceback.format_exc())
         finally:
             self.close()
 
@@ -220,9 +224,10 @@ class Connection(threading.Thread):
     def match(self, event, **more):
         with self.target.lock:
             actions = self.target.rules.actions(event, self.where(**more))
-        for action in actions:
-            self.log(f"{event} {more.get('lba') or ''}: {action.name} {' '.join(action.args)}")
-        return actions
+        for action, hits in actions:
+            if hits <= 20:
+                self.log(f"{event} {more.get('lba') or ''}: {action.name} {' '.join(action.args)}")
+        return [action for action, _ in actions]
 
     def pause(self, action):
         """Actions of every event that only hold things up or have to do with something else.  True: done."""
@@ -421,7 +426,8 @@ class Connection(threading.Thread):
             if self.maxcmdsn is not None and 0 < ((pdu.sn - self.maxcmdsn) & 0xFFFFFFFF) < 1 << 31:
                 self.violation(f"CmdSN {pdu.sn:08x} over MaxCmdSN {self.maxcmdsn:08x}")
             self.expcmdsn = (pdu.sn + 1) & 0xFFFFFFFF
-        if ((self.statsn - pdu.w28) & 0xFFFFFFFF) >= 1 << 31:
+        # libiscsi takes the StatSN of an R2T, which is that of the next response, for one it has had.
+        if ((self.statsn + 1 - pdu.w28) & 0xFFFFFFFF) >= 1 << 31:
             self.violation(f"ExpStatSN {pdu.w28:08x} was not sent yet")
 
     def take_unknown(self, pdu):
@@ -514,7 +520,7 @@ class Connection(threading.Thread):
         cdb = pdu.cdb
         lun = P.lun_of(pdu.lun)
         task = Task(pdu.itt, lun, cdb, scsi.name_of(cdb), pdu.ttt, pdu.sn, pdu.raw, out=bool(pdu.flags & 0x20))
-        unit = self.target.units.get(lun)
+        unit = self.target.unit(lun)
         if self.discovery:
             self.violation("a command in a discovery session")
         if task.itt in self.tasks:
@@ -528,6 +534,9 @@ class Connection(threading.Thread):
                 self.notice_proof(unit, task)
         task.actions = self.match(task.name, lun=lun, lba=scsi.range_of(cdb))
         self.tasks[task.itt] = task
+        with self.target.lock:
+            self.target.deepest = max(self.target.deepest, len(self.tasks))
+        task.too_deep = 0 < self.target.depth < len(self.tasks)
         if task.out:
             task.data = bytearray(task.edtl)
             self.first_data(pdu, task)
@@ -626,6 +635,8 @@ class Connection(threading.Thread):
                 ended = True
             elif action.name in ("status", "sense"):
                 self.target.answered_early.add(task.itt)
+                if "r2t" in action.flags:
+                    self.ask_for_data(task)
                 self.respond(task, self.refusal(action, task))
                 ended = True
         return ended
@@ -645,6 +656,11 @@ class Connection(threading.Thread):
         return Answer(status=scsi.CHECK, sense=sense)
 
     def run_task(self, task):
+        if task.too_deep:
+            with self.target.lock:
+                self.target.counts["full"] += 1
+            self.respond(task, Answer(status=scsi.FULL))
+            return
         for action in (a for a in task.actions if a.stage == faults.RUN):
             if action.name == "drop":
                 self.drop("fin" not in action.flags)
@@ -666,10 +682,8 @@ class Connection(threading.Thread):
         with self.target.lock:
             if self.dead or task.itt not in self.tasks:
                 raise Gone
-            unit = self.target.units.get(task.lun)
+            unit = self.target.unit(task.lun)
             try:
-                if unit and not unit.disk:
-                    unit = None
                 data = unit.execute(self.session, task.cdb, task.data) if unit else self.no_unit(task)
             except scsi.Refused as refused:
                 return Answer(status=refused.status, sense=refused.sense)
@@ -745,7 +759,8 @@ class Connection(threading.Thread):
         elif name == "ahs":
             self.send(Pdu(P.RESPONSE, itt=task.itt, ttt=0, ahs=2, data=bytes(8)))
         elif name == "garbage":
-            self.send(Pdu(P.RESPONSE, itt=task.itt, data=hashlib.shake_128(b"garbage").digest(n or 256)))
+            with self.send_lock:
+                self.transmit(hashlib.shake_128(b"garbage").digest(n or 256))
         elif name == "beyond":
             self.send(Pdu(P.DATA_IN, 0x81, itt=task.itt, w40=task.edtl + n, data=bytes(512)))
         elif name == "bigsegment":

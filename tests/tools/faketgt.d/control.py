@@ -7,11 +7,12 @@
   writes LUN LBA [N]                         how often each block was written
   dump LUN FILE                              what the LUN holds, cache and all (its file= holds what is stable)
   sync [LUN]                                 as SYNCHRONIZE CACHE
+  forget LUN                                 what is not synchronised is gone, and nobody is told
   powerloss [partial SEED]                   all connections and everything not synchronised are gone; or some of it
   drop [fin]                                 end all connections, by RST or FIN
   listen on|off [PORTAL]                     refuse connections, take them again
   resume | thaw                              connections that hang go on; MaxCmdSN moves again
-  window N                                   size of the command window from now on
+  window N | depth N                         size of the command window; more than N commands get TASK SET FULL (0: off)
   async EVENT | nopin                        to every session
   resize LUN SIZE [quiet]                    unit attention 2A/09 unless quiet
   disk NAME SIZE [file=] [serial=] [block=]  another disk, for attach
@@ -113,6 +114,10 @@ class Control:
             for disk in [self.disk(lun)] if lun else self.target.disks.values():
                 disk.sync()
 
+    def do_forget(self, lun):
+        with self.target.lock:
+            return str(self.disk(lun).lose_power())
+
     def do_powerloss(self, *words):
         return str(self.target.lose_power(words))
 
@@ -139,6 +144,9 @@ class Control:
 
     def do_window(self, n):
         self.target.options.window = int(n)
+
+    def do_depth(self, n):
+        self.target.depth = int(n)
 
     def do_async(self, event):
         self.each_session(lambda connection: connection.async_message(int(event)))

@@ -21,6 +21,7 @@ class Disk:
         self.cache = {}  # lba -> versions not yet stable, oldest first
         self.written = {}  # lba -> how often it was written
         self.mapped = set()  # lbas that have space of their own
+        self.stable = set()  # those that had it when all was stable last
         self.bad = []  # (first, last, "read" | "write" | "both", form of the sense data)
         self.resize(size)
 
@@ -35,6 +36,7 @@ class Disk:
         for lba in [lba for lba in self.cache if lba >= self.nblocks]:
             del self.cache[lba]
         self.mapped = {lba for lba in self.mapped if lba < self.nblocks}
+        self.stable &= self.mapped
 
     def read(self, lba, n):
         bs = self.block_size
@@ -63,6 +65,8 @@ class Disk:
             elif self.cache:
                 self.cache.pop(lba + i, None)
         self.mapped.update(range(lba, lba + n))
+        if not keep:
+            self.stable.update(range(lba, lba + n))
 
     def unmap(self, lba, n):
         step = max(1, (1 << 20) // self.block_size)
@@ -86,6 +90,7 @@ class Disk:
         for lba, versions in self.cache.items():
             os.pwrite(self.fd, versions[-1], lba * self.block_size)
         self.cache.clear()
+        self.stable = set(self.mapped)
 
     def lose_power(self, rng=None):
         """Forget what is not stable.  With @rng some of it has become so: any version of each block.  Returns how many
@@ -96,8 +101,10 @@ class Disk:
             kept = rng.randrange(len(versions) + 1) if rng else 0
             if kept:
                 os.pwrite(self.fd, versions[kept - 1], lba * self.block_size)
+                self.stable.add(lba)
             lost += kept != len(versions)
         self.cache.clear()
+        self.mapped = set(self.stable)
         return lost
 
     def error_at(self, lba, n, what):

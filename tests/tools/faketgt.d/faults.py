@@ -33,8 +33,8 @@ class Spec:
 
 ACTIONS = {
     # instead of executing
-    "status": Spec("scsi login pdu", RUN, (1, 1), ("early",)),
-    "sense": Spec(S, RUN, (1, 1), ("early", "fixed", "descriptor", "deferred", "none", "empty", "short", "long"), ("info",)),
+    "status": Spec("scsi login pdu", RUN, (1, 1), ("early", "r2t")),  # early: before the data has come (r2t: is asked for)
+    "sense": Spec(S, RUN, (1, 1), ("early", "r2t", "fixed", "descriptor", "deferred", "none", "empty", "short", "long"), ("info",)),
     "hold": Spec("scsi login pdu", RUN, (1, 1)),  # execute and answer that many ms later
     "reject": Spec("scsi pdu", ARRIVAL, (1, 1), ("unmatched",)),
     # answers
@@ -222,4 +222,5 @@ class Rules:
         self.rules = [rule for rule in self.rules if ids and rule.id not in ids]
 
     def actions(self, event, where):
-        return [rule.action for rule in self.rules if rule.fits(event, where) and rule.fires()]
+        """What is to be done about this event: (action, how often its rule has been for it)."""
+        return [(rule.action, rule.hits) for rule in self.rules if rule.fits(event, where) and rule.fires()]

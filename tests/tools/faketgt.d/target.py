@@ -68,6 +68,7 @@ class Target:
         self.connections = []
         self.sessions = {}  # nexus name -> Session
         self.answered_early = set()
+        self.depth = 0  # more commands in flight on one connection get TASK SET FULL; 0: no limit
         self.login_attentions = [faults.pair(ua) for ua in options.login_ua]
         self.pr_generation = 0
         self.control = None
@@ -84,6 +85,11 @@ class Target:
         disk = self.add_disk(f"disk{n}", text.split(",")[0], **words)
         self.units[n] = scsi.Unit(self, n, disk, self.options)
 
+    def unit(self, lun):
+        """None: no such LUN, at present."""
+        unit = self.units.get(lun)
+        return unit if unit and unit.disk else None
+
     def add_disk(self, name, size, file=None, serial=None, block=None):
         block = int(block or self.options.block)
         self.disks[name] = Disk(name, bytes_of(size), block, file, serial, self.options.wce)
@@ -95,6 +101,7 @@ class Target:
         self.executed = collections.Counter()
         self.isids = collections.Counter()
         self.violations = []
+        self.deepest = 0  # most commands in flight on one connection
 
     def listen(self):
         for number, text in enumerate(self.options.portal or ["127.0.0.1"]):
@@ -199,10 +206,11 @@ class Target:
             }
             disks = {name: {"written_blocks": len(disk.written)} for name, disk in self.disks.items()}
             names = ("connections", "logins", "login_failures", "discovery_logins", "reinstatements", "logouts", "nops",
-                     "ping_answers", "power_losses", "blocks_lost")  # fmt: skip
+                     "ping_answers", "power_losses", "blocks_lost", "full")  # fmt: skip
             return {
                 **{name: 0 for name in names},
                 **self.counts,
+                "deepest": self.deepest,
                 "open": len(self.connections),
                 "sessions": len(self.sessions),
                 "isids": dict(self.isids),
