@@ -351,6 +351,75 @@ start_proxy () {
 # proxy VERB [ARGUMENT...]: a command to the proxy started last, or to the one that $proxy names.
 proxy () { faultproxy --control "$scratch/$proxy.sock" --send "$@" || fail "proxy $*"; }
 proxy_stat () { faultproxy --control "$scratch/$proxy.sock" --send stats | jq -r ".$1"; } # KEY
+# start_fake [OPTION...]: the scripted target (tests/tools/faketgt) in $scratch/fake; sets $port, $portal, $iqn and
+# the array $portals.  Stable data of LUN N is where --lun=SIZE,file=PATH says.
+start_fake () {
+  requires python3
+  iqn=iqn.2026-01.org.example:fake
+  fake_socket=$scratch/fake.ctl
+  rm -f "$fake_socket"
+  python3 "$top_srcdir/tests/tools/faketgt" --control "$fake_socket" "$@" </dev/null >"$scratch/fake.log" 2>&1 &
+  fake_pid=$!
+  disown
+  cleanup_fn kill_quietly "$fake_pid"
+  wait_for "fake stats || ! alive $fake_pid" 10
+  alive "$fake_pid" || fail "faketgt did not start: $(cat "$scratch/fake.log")"
+  mapfile -t portals < <(sed -n 's/^listening on //p' "$scratch/fake.log")
+  portal=${portals[0]}
+  port=${portal##*:}
+}
+# fake COMMAND...: tell it what to do; "fake help" lists the commands, tests/tools/faketgt.d/faults.py tells of rules.
+fake () { python3 -I -S "$top_srcdir/tests/tools/faketgt" --ask "$fake_socket" "$@"; }
+# fake_get JQ-EXPRESSION: of its counters.
+fake_get () { fake stats | jq -r "$1"; }
+# The initiator has kept to the protocol, and to what lunfs promises of it.
+fake_no_violations () { expect_equal "$(fake_get '.violations | join ("; ")')" "" "violations"; }
+# fake_lun SIZE [FAKETGT-OPTION...] -- [LUNFS-OPTION...]: the usual beginning with one LUN 0.  Sets $disk (what is
+# stable), $mnt and $file.
+fake_lun () {
+  local size=$1 options=()
+  shift
+  while [ "$#" != 0 ] && [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  [ "$#" = 0 ] || shift
+  disk=$scratch/disk
+  start_fake --lun "$size,file=$disk" "${options[@]}"
+  mnt=$scratch/mnt
+  file=$mnt/lun0
+  start_lunfs "iscsi://$portal/$iqn" "$mnt" "$@"
+  lun_up "$mnt" 0
+}
+
+# fake_rule EVENT [FILTER=VALUE...] : ACTION...: "fake on" that; its number is in $rule.
+fake_rule () { rule=$(fake on "$@"); }
+# fake_hits [RULE]: how often the rule, or the last one given, has done its work.  fake_hit [RULE [TIMES]]: wait for it.
+fake_hits () { fake rules | sed -n "s/^${1:-$rule} hits=\([0-9]*\).*/\1/p"; }
+fake_hit () { wait_for "[ \$(fake_hits ${1:-$rule}) -ge ${2:-1} ]" 20; }
+
+# -- load: overlapping verified I/O on $file while something happens to the target --------------------------------
+
+# start_load SECONDS [STRESS-OPTION...]
+start_load () {
+  local seconds=$1
+  shift
+  requires stress
+  load_seed=${LUNFS_STRESS_SEED:-$RANDOM}
+  say "load: seed $load_seed"
+  stress --threads 4 --seconds "$seconds" --seed "$load_seed" "$@" "$file" >"$scratch/load.log" 2>&1 &
+  load=$!
+  cleanup_fn kill_quietly "$load"
+  wait_for "[ \"\$(lun_get '$mnt' '$(load_lun)' .counters.writes)\" -gt 100 ] || ! alive $load" 20
+}
+load_lun () { echo "${file##*lun}"; }
+# end_load: it went on to its end and every byte it read was right; then what it wrote is on the target's disk.
+end_load () {
+  wait "$load" || fail "the load saw an error or wrong data: $(cat "$scratch/load.log")"
+  sync "$file"
+  same_data "$file" "$disk"
+  expect_equal "$(lun_get "$mnt" "$(load_lun)" .counters.errors)" 0 "errors"
+}
 
 # backing NAME SIZE: a sparse file for a LUN; prints its path.
 backing () {

@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# 17: a target that never answers NOP-Outs.  Under load it is alive, as bytes come from it; idle it is taken for dead,
+# quietly: a new login, and no error for anybody.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+
+fake_lun 16M -- -o noop_out_interval=1,noop_out_timeout=2,cmd_timeout=20
+fake_rule "nop times=all : noresp"
+nop=$rule
+say "a read that takes its time: a NOP-Out is sent meanwhile"
+fake_rule "read lba=100 : hold 1800"
+dd if="$file" of=/dev/null bs=512 skip=100 count=1 iflag=direct status=none
+fake_hit "$nop"
+say "load, for longer than noop_out_timeout"
+start_load $((4 * slow)) --direct
+end_load
+expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
+say "idle"
+wait_for "[ \"\$(lun_get '$mnt' 0 .counters.session_losses)\" = 1 ]" 15
+logged "$mnt" 'no sign of life.*noop_out_timeout' || fail "the log does not say why"
+fake clear
+lun_up "$mnt" 0
+start_load 1 --direct
+end_load
+fake_no_violations
+stop_lunfs "$mnt"

@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# 29: one block that cannot be read, or not be written: only requests that touch it get EIO, the log names it, and the
+# target is not asked for it for ever.  With and without the block's number in the sense data.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+
+fake_lun 16M -- -o replacement_timeout=20
+random_file new 16M >/dev/null
+dd if="$scratch/new" of="$file" bs=1M conv=notrunc,fsync status=none
+block () { dd if="$file" of="$scratch/block" bs=512 skip="$1" count="${2:-1}" iflag=direct status=none; }
+bad=20000
+for form in fixed descriptor noinfo; do
+  say "reading, $form sense data"
+  fake medium 0 $bad read $form
+  start_load 1 --direct --max-bytes 8388608
+  asked=$(fake_get .total.read)
+  expect_fail block $bad
+  expect_message 'input/output error'
+  expect_fail block $((bad - 100)) 200
+  expect_message 'input/output error'
+  for lba in $((bad - 1)) $((bad + 1)); do
+    block $lba
+    cmp -i 0:$((lba * 512)) -n 512 "$scratch/block" "$scratch/new"
+  done
+  wait "$load" || fail "$(cat "$scratch/load.log")"
+  cp --sparse=never "$disk" "$scratch/new"
+  if [ $form != noinfo ]; then
+    logged "$mnt" "(block|LBA)[^0-9]*$bad|$(printf 0x%x $bad)" || fail "the log does not name the block"
+  fi
+  fake medium 0 off
+done
+logged "$mnt" 'MEDIUM ERROR 11/00' || fail "the log does not say why"
+
+say "writing"
+fake medium 0 $bad write
+asked=$(fake_get .total.write)
+expect_fail dd if=/dev/zero of="$file" bs=512 seek=$bad count=1 oflag=direct conv=notrunc status=none
+expect_message 'input/output error'
+dd if=/dev/zero of="$file" bs=512 seek=$((bad + 1)) count=1 oflag=direct conv=notrunc,fsync status=none
+asked=$(($(fake_get .total.write) - asked))
+[ "$asked" -le 5 ] || fail "$asked writes for two"
+logged "$mnt" 'MEDIUM ERROR 0C/00' || fail "the log does not say why"
+expect_equal "$(cmp -l "$disk" "$scratch/new" | awk '$1 <= 512 * (b + 1) || $1 > 512 * (b + 2)' b=$bad | wc -l)" 0 "bytes written elsewhere"
+expect_equal "$(lun_get "$mnt" 0 .state)" up "state"
+expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
+fake_no_violations
+stop_lunfs "$mnt"

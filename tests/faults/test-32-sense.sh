@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# 32: CHECK CONDITION without sense data, with too little, with less than it says, in descriptor format: nothing is read
+# that is not there, and what passes is tried again.  Deferred errors, which are about writes that were acknowledged: if
+# the data is still kept it is written again and fsync is right to say nothing, else the next fsync says so, once.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+
+fake_lun 16M -- -o replacement_timeout=20
+start_load $((3 * slow)) --direct
+for form in none empty short long descriptor fixed; do
+  for what in read write; do
+    fake_rule "$what nth=5 : sense b/44/00 $form"
+    fake_hit
+  done
+done
+end_load
+[ "$(lun_get "$mnt" 0 .counters.retries)" -ge 8 ] || fail "not tried again"
+say "each time"
+for form in none empty short; do
+  fake_rule "read times=all : sense 3/11/00 $form"
+  asked=$(fake_get .total.read)
+  expect_fail dd if="$file" of=/dev/null bs=512 count=1 iflag=direct status=none
+  expect_message 'input/output error'
+  [ "$(($(fake_get .total.read) - asked))" -le 16 ] || fail "asked again and again"
+  fake clear
+done
+same_data "$file" "$disk"
+
+say "deferred, without a write cache: what was lost is gone"
+dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc oflag=direct status=none
+fake_rule "read : sense 3/0c/00 deferred"
+dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none
+lun_up "$mnt" 0
+expect_fail sync "$file"
+expect_message 'input/output error'
+sync "$file"
+logged "$mnt" 'deferred.*0C/00' || fail "the log does not say why"
+stop_lunfs "$mnt"
+
+say "deferred, with one: it is kept, and written again"
+fake wce 0 on quiet
+start_lunfs "iscsi://$portal/$iqn" "$mnt"
+lun_up "$mnt" 0
+random_file new 1M >/dev/null
+for form in fixed descriptor; do
+  dd if=/dev/urandom of="$scratch/new" bs=64k count=16 status=none
+  dd if="$scratch/new" of="$file" bs=64k conv=notrunc oflag=direct status=none
+  [ "$(fake forget 0)" -gt 0 ] || fail "nothing was in the cache"
+  fake_rule "read : sense 3/0c/00 deferred $form"
+  dd if="$file" of=/dev/null bs=4k skip=1024 count=1 iflag=direct status=none
+  sync "$file"
+  cmp -n 1048576 "$disk" "$scratch/new"
+done
+[ "$(lun_get "$mnt" 0 .counters.rewritten)" -gt 0 ] || fail "nothing was written again"
+same_data "$file" "$disk"
+expect_equal "$(lun_get "$mnt" 0 .counters.errors)" 0 "errors"
+expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
+fake_no_violations
+stop_lunfs "$mnt"
