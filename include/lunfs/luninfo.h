@@ -10,6 +10,7 @@ typedef struct {
   LunfsIdentity identity;
   LunfsCapacity capacity;
   LunfsLimits limits;
+  LunfsAluaState alua;
   LunfsModes modes; /* no caching page: wce is taken as true, the safe side */
   /* Not 0: the size it had before, in blocks; it is smaller now, so reads are served where there are blocks, and nothing
    * is written (the session's finding). */

@@ -93,6 +93,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_string (b, "portal", snapshot.portal);
   add_string (b, "identity", info.identity.text);
   add_string (b, "serial", info.identity.serial);
+  add_string (b, "alua", g.size_bytes ? lunfs_alua_name (info.alua) : "");
   add_string (b, "vendor", info.inquiry.vendor);
   add_string (b, "product", info.inquiry.product);
   add_string (b, "revision", info.inquiry.revision);

@@ -182,6 +182,17 @@ lunfs_cdb_get_lba_status (uint8_t *cdb, uint64_t lba, uint32_t alloc_bytes)
   return block_range16 (cdb, OP_SERVICE_ACTION_IN16, SA_GET_LBA_STATUS, lba, alloc_bytes);
 }
 
+/* SPC-4 6.35: MAINTENANCE IN; length-only parameter data format. */
+unsigned
+lunfs_cdb_report_port_groups (uint8_t *cdb, uint32_t alloc_bytes)
+{
+  memset (cdb, 0, LUNFS_CDB_MAX);
+  cdb[0] = 0xa3;
+  cdb[1] = 0x0a;
+  lunfs_put_be32 (cdb + 6, alloc_bytes);
+  return 12;
+}
+
 void
 lunfs_unmap_param (uint8_t *buf, uint64_t lba, uint32_t nblocks)
 {

@@ -55,10 +55,10 @@ static const Row table[] = {
   { KEY (NOT_READY), 0x04, 0x08, ALL, ACT (WAIT_READY),  EIO, EIO, 0, READY_POLL_MS, 0, "long write in progress" },
   { KEY (NOT_READY), 0x04, 0x09, ALL, ACT (WAIT_READY),  EIO, EIO, 0, READY_POLL_MS, 0, "self-test in progress" },
 
-  /* Another path may serve meanwhile: the session looks at the port groups. */
-  { KEY (NOT_READY), 0x04, 0x0a, ALL, ACT (RETRY_LATER), EIO, EIO, 0, ALUA_DELAY_MS, UA (ALUA), "ALUA state transition" },
-  { KEY (NOT_READY), 0x04, 0x0b, ALL, ACT (RETRY_LATER), EIO, EIO, 0, ALUA_DELAY_MS, UA (ALUA), "target port in standby" },
-  { KEY (NOT_READY), 0x04, 0x0c, ALL, ACT (RETRY_LATER), EIO, EIO, 0, ALUA_DELAY_MS, UA (ALUA), "target port unavailable" },
+  /* UA (ALUA): through another portal it may be served. */
+  { KEY (NOT_READY), 0x04, 0x0a, ALL, ACT (WAIT_READY),  EIO, EIO, 0, ALUA_DELAY_MS, 0, "ALUA state transition" },
+  { KEY (NOT_READY), 0x04, 0x0b, ALL, ACT (WAIT_READY),  EIO, EIO, 0, ALUA_DELAY_MS, UA (ALUA), "target port in standby" },
+  { KEY (NOT_READY), 0x04, 0x0c, ALL, ACT (WAIT_READY),  EIO, EIO, 0, ALUA_DELAY_MS, UA (ALUA), "target port unavailable" },
 
   { KEY (NOT_READY), 0x04, 0x12, ALL, ACT (FAIL),        EIO, EIO, 1, 0, 0, "offline" },
   { KEY (NOT_READY), 0x04, 0x14, ALL, ACT (WAIT_READY),  EIO, EIO, 0, READY_POLL_MS, 0, "space allocation in progress" },

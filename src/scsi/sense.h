@@ -83,7 +83,7 @@ typedef struct {
   int err;            /* positive errno if the action is final or its tries are used up; 0 for DONE */
   unsigned max_tries; /* attempts in all, the first one included; 0 = until the request's deadline */
   unsigned delay_ms;  /* first delay of RETRY_LATER, BUSY, WAIT_READY */
-  unsigned ua;        /* LUNFS_UA_* for UNIT_ATTENTION; LUNFS_UA_ALUA with RETRY_LATER: another path may serve */
+  unsigned ua;        /* LUNFS_UA_* for UNIT_ATTENTION; LUNFS_UA_ALUA with WAIT_READY: another portal may serve */
 } LunfsVerdict;
 
 /* What kind of command it was: the same sense means different errnos for a read and a write. */

@@ -83,4 +83,19 @@ uint16_t lunfs_lun_wire (uint16_t lun);
  * False if the answer does not start at @lba (then all must be taken as mapped). */
 bool lunfs_lba_status_parse (const uint8_t *buf, size_t len, uint64_t lba, uint32_t *out_nblocks, bool *out_mapped);
 
+/* ALUA (SPC-4 5.11).  LUNFS_ALUA_NONE: the LUN does not report it. */
+typedef enum {
+  LUNFS_ALUA_OPTIMIZED = 0x0,
+  LUNFS_ALUA_NON_OPTIMIZED = 0x1,
+  LUNFS_ALUA_STANDBY = 0x2,
+  LUNFS_ALUA_UNAVAILABLE = 0x3,
+  LUNFS_ALUA_TRANSITIONING = 0xf,
+  LUNFS_ALUA_NONE = 0x100,
+} LunfsAluaState;
+/* The target port group of the port that answered: the designator in VPD 83h.  False: none. */
+bool lunfs_vpd83_port_group (const uint8_t *buf, size_t len, uint16_t *out_group);
+/* REPORT TARGET PORT GROUPS (without extended header): the state of @group; false if it is not there. */
+bool lunfs_port_groups_parse (const uint8_t *buf, size_t len, uint16_t group, LunfsAluaState *out);
+const char *lunfs_alua_name (LunfsAluaState state); /* "" for what has no name */
+
 #endif

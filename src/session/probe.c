@@ -25,6 +25,7 @@ typedef enum {
   STEP_VPD00,
   STEP_VPD83,
   STEP_VPD80,
+  STEP_PORT_GROUPS,
   STEP_CAPACITY16,
   STEP_CAPACITY10,
   STEP_VPDB0,
@@ -46,7 +47,8 @@ struct LunfsProbe {
   Step step;
   unsigned tries, restarts, attentions;
   bool running, in_flight, started_unit, have_capacity;
-  bool has83, has80, hasb0, hasb2;
+  bool has83, has80, hasb0, hasb2, others, has_group;
+  uint16_t port_group;
   LunfsLunInfo info;
   uint8_t buffer[BUFFER_BYTES];
 };
@@ -71,6 +73,8 @@ wanted (const LunfsProbe *probe, Step step)
     return probe->has83;
   case STEP_VPD80:
     return probe->has80;
+  case STEP_PORT_GROUPS:
+    return probe->has_group && probe->info.inquiry.tpgs;
   case STEP_VPDB0:
     return probe->hasb0;
   case STEP_VPDB2:
@@ -131,6 +135,9 @@ build (LunfsProbe *probe, uint8_t *cdb, uint32_t *bytes)
   case STEP_VPD80:
     *bytes = VPD80_BYTES;
     return lunfs_cdb_inquiry (cdb, true, 0x80, VPD80_BYTES);
+  case STEP_PORT_GROUPS:
+    *bytes = BUFFER_BYTES;
+    return lunfs_cdb_report_port_groups (cdb, BUFFER_BYTES);
   case STEP_VPDB0:
     return lunfs_cdb_inquiry (cdb, true, 0xb0, 252);
   case STEP_VPDB2:
@@ -205,6 +212,10 @@ took (LunfsProbe *probe, size_t len)
     break;
   case STEP_VPD83:
     lunfs_vpd83_parse (buf, len, &probe->info.identity);
+    probe->has_group = lunfs_vpd83_port_group (buf, len, &probe->port_group);
+    break;
+  case STEP_PORT_GROUPS:
+    lunfs_port_groups_parse (buf, len, probe->port_group, &probe->info.alua);
     break;
   case STEP_VPD80:
     lunfs_vpd80_parse (buf, len, &probe->info.identity);
@@ -235,8 +246,12 @@ took (LunfsProbe *probe, size_t len)
 
 /* NOT READY and friends during the first step: the LUN exists, so wait; the session's own clock bounds it. */
 static void
-not_ready (LunfsProbe *probe, const LunfsVerdict *verdict)
+not_ready (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
 {
+  if (probe->others && (verdict->ua & LUNFS_UA_ALUA)) {
+    end (probe, -EHOSTUNREACH, sense);
+    return;
+  }
   if (verdict->action == LUNFS_ACT_START_UNIT && !probe->started_unit) {
     probe->started_unit = true;
     probe->step = STEP_START;
@@ -252,8 +267,8 @@ static void
 begin (LunfsProbe *probe)
 {
   probe->started_unit = probe->have_capacity = false;
-  probe->has83 = probe->has80 = probe->hasb0 = probe->hasb2 = false;
-  probe->info = (LunfsLunInfo){ 0 };
+  probe->has83 = probe->has80 = probe->hasb0 = probe->hasb2 = probe->has_group = false;
+  probe->info = (LunfsLunInfo){ .alua = LUNFS_ALUA_NONE };
   probe->step = STEP_READY;
   probe->tries = 0;
   send_step (probe);
@@ -281,7 +296,7 @@ refused (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
   case LUNFS_ACT_BUSY:
   case LUNFS_ACT_WAIT_READY:
   case LUNFS_ACT_START_UNIT:
-    not_ready (probe, verdict);
+    not_ready (probe, verdict, sense);
     return;
   case LUNFS_ACT_LUN_GONE:
     end (probe, -ENXIO, "the target has no such LUN (iscsi://HOST/TARGET mounts all that it has)");
@@ -353,10 +368,11 @@ lunfs_probe_free (LunfsProbe *probe)
 }
 
 void
-lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport)
+lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport, bool others)
 {
   g_assert (!probe->running && !probe->in_flight);
   probe->transport = transport;
+  probe->others = others;
   probe->running = true;
   probe->restarts = probe->attentions = 0;
   begin (probe);

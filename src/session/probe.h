@@ -13,14 +13,16 @@
 typedef struct LunfsProbe LunfsProbe;
 
 /* @error: 0 = *info is filled; else a negative errno and @text says why: -ENXIO no such LUN, -ENODEV not a disk,
- * -EIO other; -ECANCELED: the session died (no text). */
+ * -EIO other; -EHOSTUNREACH: not through this portal;
+ * -ECANCELED: the session died (no text). */
 typedef void (*LunfsProbeDone) (void *user, int error, const LunfsLunInfo *info, const char *text);
 
 LunfsProbe *lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, void *user);
 /* Not while one runs. */
 void lunfs_probe_free (LunfsProbe *probe);
-/* Start on @transport; done() comes later, unless lunfs_probe_abort. */
-void lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport);
+/* Start on @transport; done() comes later, unless lunfs_probe_abort.  @others: there are other portals to go to if the LUN
+ * is in standby here; else it is waited for. */
+void lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport, bool others);
 /* Forget the probe under way: done() will not be called.  The command in flight may still come back. */
 void lunfs_probe_abort (LunfsProbe *probe);
 /* A command of the probe is at the transport. */

@@ -351,6 +351,12 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     unit_attention (s, req, verdict, sense);
     break;
   case LUNFS_ACT_WAIT_READY:
+    wait_ready (s, req, verdict);
+    if ((verdict->ua & LUNFS_UA_ALUA) && lunfs_portal_leave (s))
+      lunfs_session_lost (s, sense); /* another portal may serve it */
+    else
+      lunfs_session_recheck (s, sense);
+    break;
   case LUNFS_ACT_START_UNIT:
   case LUNFS_ACT_LUN_GONE:
     wait_ready (s, req, verdict);

@@ -41,7 +41,9 @@ struct LunfsSession {
   LunfsLunInfo info; /* of the last good probe */
   bool info_valid;
   char *addresses[8];
-  unsigned untried; /* addresses of this attempt not tried yet */
+  unsigned naddresses, untried; /* of this attempt; not tried yet: the first @untried */
+  char *avoid;                  /* address to try last next time */
+  bool elsewhere;               /* the LUN is in standby here: try the next address at once */
   unsigned attempts;
   int64_t up_us;   /* when it came UP last */
   int64_t down_us; /* when it left UP, or was started; 0 while UP */
@@ -74,9 +76,9 @@ struct LunfsSession {
   int64_t shrunk_us;  /* when depth was halved last */
   unsigned successes; /* since depth last changed */
   uint64_t next_seq;
-  bool reserved;      /* the last write met a reservation conflict */
+  bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
-  uint64_t bad_lba;   /* of the last medium error */
+  uint64_t bad_lba; /* of the last medium error */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
   LunfsTimer delay;
@@ -117,6 +119,14 @@ void lunfs_session_attend (LunfsSession *s, unsigned ua);
 void lunfs_session_set_error (LunfsSession *s, const char *text);
 /* Ask the LUN what it is, in state PROBE. */
 void lunfs_session_probe (LunfsSession *s);
+
+/* portal.c */
+void lunfs_portal_set (LunfsSession *s, const char *const *addresses, unsigned n);
+const char *lunfs_portal_next (LunfsSession *s); /* NULL: all were tried */
+const char *lunfs_portal_current (const LunfsSession *s);
+/* This one serves the LUN no more: try it last next time.  False: there is no other. */
+bool lunfs_portal_leave (LunfsSession *s);
+void lunfs_portal_clear (LunfsSession *s);
 
 /* guard.c: see there.  Log in through SecurityNegotiation? */
 bool lunfs_guard_security (const LunfsSession *s);

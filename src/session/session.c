@@ -184,8 +184,12 @@ static void
 attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
 {
   g_autofree char *copy = g_strdup (text ? text : "no answer");
+  bool elsewhere = s->elsewhere;
 
-  if (outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN && s->untried > 0 && !s->stopping) {
+  s->elsewhere = false;
+
+  if (((outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN) || elsewhere) && s->untried > 0
+      && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
     drop_transport (s);
     open_transport (s);
@@ -266,7 +270,7 @@ teardown_run (LunfsDefer *defer)
     lunfs_warning ("%s: session lost: %s%s", lunfs_session_label (s), why, s->stopping ? "" : "; logging in again");
     lunfs_session_set_error (s, why);
     g_free (s->lost_address);
-    s->lost_address = g_strdup (s->addresses[s->untried]);
+    s->lost_address = g_strdup (lunfs_portal_current (s));
     if (s->state == LUNFS_SESSION_UP && lunfs_lane_now_us (s->lane) - s->up_us > STABLE_US)
       s->attempts = 0; /* else: it dies as soon as it is up, so the pauses grow */
     s->last_outcome = LUNFS_LOGIN_TRANSPORT;
@@ -309,7 +313,7 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
 void
 lunfs_session_probe (LunfsSession *s)
 {
-  lunfs_probe_start (s->probe, s->transport);
+  lunfs_probe_start (s->probe, s->transport, s->naddresses > 1);
 }
 
 static void
@@ -367,7 +371,7 @@ static const LunfsTransportEvents transport_events = {
 static void
 open_transport (LunfsSession *s)
 {
-  const char *address = s->addresses[--s->untried];
+  const char *address = lunfs_portal_next (s);
   const LunfsSettings *set = s->settings;
   LunfsConnConf conf = {
     .initiator_name = set->initiator_name,
@@ -406,12 +410,7 @@ lunfs_session_resolved (LunfsSession *s, const char *const *addresses, unsigned 
 {
   if (s->state != LUNFS_SESSION_RESOLVE)
     return;
-  n = MIN (n, G_N_ELEMENTS (s->addresses));
-  for (unsigned i = 0; i < G_N_ELEMENTS (s->addresses); i++) {
-    g_free (s->addresses[i]);
-    s->addresses[i] = i < n ? g_strdup (addresses[n - 1 - i]) : NULL; /* best last: they are taken from the end */
-  }
-  s->untried = n;
+  lunfs_portal_set (s, addresses, n);
   if (n == 0)
     attempt_failed (s, LUNFS_LOGIN_TRANSPORT, error_text);
   else
@@ -493,6 +492,7 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
 
   if (error) {
     s->probe_error = error;
+    s->elsewhere = error == -EHOSTUNREACH && lunfs_portal_leave (s);
     lunfs_session_lost (s, error == -ECANCELED ? "the connection was lost" : text);
     return;
   }
@@ -573,7 +573,7 @@ lunfs_session_drained (LunfsSession *s)
   if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued)
     return;
   set_state (s, LUNFS_SESSION_PROBE);
-  lunfs_probe_start (s->probe, s->transport);
+  lunfs_session_probe (s);
 }
 
 void
@@ -709,8 +709,8 @@ lunfs_session_free (LunfsSession *s)
   drop_transport (s);
   lunfs_probe_free (s->probe);
   lunfs_session_queue_clear (s);
-  for (unsigned i = 0; i < G_N_ELEMENTS (s->addresses); i++)
-    g_free (s->addresses[i]);
+  lunfs_portal_clear (s);
+  g_free (s->avoid);
   g_free (s->teardown_why);
   g_free (s->last_logged);
   g_free (s->lost_address);

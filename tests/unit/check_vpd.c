@@ -757,6 +757,47 @@ add_identity_tests (TCase *tcase)
   tcase_add_test (tcase, serial_number_useless);
 }
 
+/* ---- ALUA ---- */
+
+START_TEST (port_group)
+{
+  static const uint8_t page[] = { 0,    0x83, 0, 24,                              /* */
+                                  0x01, 0x03, 0, 8,    0x60, 1, 2, 3, 4, 5, 6, 7, /* NAA of the unit */
+                                  0x01, 0x15, 0, 4,    0,    0, 1, 2,             /* group 0x0102 of the port */
+                                  0x01, 0x15, 0, 0x40, 0,    0, 9, 9 };           /* cut */
+  uint16_t group = 77;
+
+  ck_assert (lunfs_vpd83_port_group (page, sizeof page, &group));
+  ck_assert_uint_eq (group, 0x0102);
+  group = 77;
+  for (size_t len = 0; len < 24; len++)
+    ck_assert (!lunfs_vpd83_port_group (page, len, &group));
+  ck_assert_uint_eq (group, 77);
+}
+END_TEST
+
+START_TEST (port_groups)
+{
+  static const uint8_t answer[] = { 0,    0,    0, 32,                                         /* */
+                                    0x80, 0x0f, 0, 1,  0, 0, 0, 2,   0, 0, 0, 1, 0, 0, 0, 2, /* group 1, two ports */
+                                    0x02, 0x0f, 1, 2,  0, 0, 0, 0,                           /* group 0x0102: standby */
+                                    0x0f, 0x0f, 0, 9,  0, 0, 0, 200 }; /* more ports than there are */
+  LunfsAluaState state = LUNFS_ALUA_NONE;
+
+  ck_assert (lunfs_port_groups_parse (answer, sizeof answer, 1, &state));
+  ck_assert_int_eq (state, LUNFS_ALUA_OPTIMIZED);
+  ck_assert (lunfs_port_groups_parse (answer, sizeof answer, 0x0102, &state));
+  ck_assert_int_eq (state, LUNFS_ALUA_STANDBY);
+  ck_assert_str_eq (lunfs_alua_name (state), "standby");
+  ck_assert (lunfs_port_groups_parse (answer, sizeof answer, 9, &state));
+  ck_assert_int_eq (state, LUNFS_ALUA_TRANSITIONING);
+  ck_assert (!lunfs_port_groups_parse (answer, sizeof answer, 3, &state));
+  ck_assert (!lunfs_port_groups_parse (answer, 3, 1, &state));
+  ck_assert (!lunfs_port_groups_parse (answer, 11, 1, &state));
+  ck_assert (!lunfs_port_groups_parse (NULL, 0, 1, &state));
+}
+END_TEST
+
 static Suite *
 vpd_suite (void)
 {
@@ -780,6 +821,8 @@ vpd_suite (void)
   tcase_add_test (tcase, lun_on_the_wire);
   tcase_add_test (tcase, lba_status_states);
   tcase_add_test (tcase, lba_status_refused);
+  tcase_add_test (tcase, port_group);
+  tcase_add_test (tcase, port_groups);
   tcase_add_test (tcase, noise);
   tcase_set_timeout (tcase, 60); /* under valgrind */
   suite_add_tcase (suite, tcase);
