@@ -43,6 +43,8 @@
   X (read_modify_writes, "writes that needed the blocks around them first")                                            \
   X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now")                                     \
   X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now")                                               \
+  X (losses, "times that acknowledged data was lost")                                                                 \
+  X (losses_told, "losses that some fsync has reported")                                                               \
   X (rewritten, "unstable writes sent again after a login")
 
 #define LUNFS_LATENCY_BUCKETS 28 /* bucket i: below 2^i microseconds; the last one takes the rest */

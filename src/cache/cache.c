@@ -53,10 +53,10 @@ struct LunfsCache {
 
   /* recovery */
   bool recovery_failed;
-  uint64_t cursor; /* next entry to write again */
+  uint64_t cursor;   /* next entry to write again */
   uint64_t disowned; /* entries up to this one must not be */
   unsigned rewriting;
-  int lost_error; /* a rewrite failed for good: for the next FLUSH */
+  int lost_error; /* the last loss's, negative; how many there were is in stats->losses */
   Rewrite rewrite[RECOVERY_WINDOW];
 };
 
@@ -150,13 +150,24 @@ nentries (const LunfsCache *c)
 
 /* ---- commit ---- */
 
-static int
-take_lost_error (LunfsCache *c)
+static void
+lose (LunfsCache *c, int error)
 {
-  int err = c->lost_error;
+  c->lost_error = error;
+  LUNFS_COUNT (c->stats, losses, 1);
+}
 
-  c->lost_error = 0;
-  return err;
+/* What a FLUSH that did its work says. */
+static int
+flushed (LunfsCache *c, LunfsRequest *req)
+{
+  uint64_t losses = LUNFS_VALUE (c->stats, losses);
+
+  if (req->op != LUNFS_OP_FLUSH || req->losses_seen >= losses)
+    return 0;
+  req->losses_seen = losses;
+  LUNFS_GAUGE (c->stats, losses_told, losses);
+  return c->lost_error;
 }
 
 static void
@@ -174,13 +185,11 @@ commit_done (LunfsRequest *req)
     c->synced = c->commit_written;
     lunfs_unstable_drop (c->unstable, c->commit_number);
     charge (c);
-    if (covered.length)
-      result = take_lost_error (c);
   }
   if (c->waiting.length)
     start_commit (c);
   while ((link = g_queue_pop_head_link (&covered)))
-    give_back (link->data, result);
+    give_back (link->data, result ? result : flushed (c, link->data));
   if (nentries (c) > 0 && !c->age.slot)
     lunfs_lane_arm (c->lane, &c->age, COMMIT_AGE_US);
   if (req->result < 0)
@@ -331,7 +340,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     break;
   case LUNFS_OP_FLUSH:
     if (!c->wce || c->written == c->synced)
-      finish_later (c, req, take_lost_error (c));
+      finish_later (c, req, flushed (c, req));
     else
       wait_for_commit (c, req);
     break;
@@ -450,7 +459,7 @@ rewrite_done (LunfsRequest *req)
     lunfs_error ("data of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                  " could not be written again after a login: %s",
                  req->length, req->offset, g_strerror (-req->result));
-    c->lost_error = req->result;
+    lose (c, req->result);
   }
   rewrite_some (c);
 }
@@ -486,7 +495,7 @@ drop_disowned (LunfsCache *c)
                "another initiator has reserved the LUN since",
                c->disowned + 1 - lunfs_unstable_first (c->unstable));
   lunfs_unstable_drop (c->unstable, c->disowned);
-  c->lost_error = -EIO;
+  lose (c, -EIO);
   charge (c);
 }
 
@@ -519,7 +528,7 @@ void
 lunfs_cache_lost (LunfsCache *c, int err)
 {
   if (nentries (c) == 0)
-    c->lost_error = -err;
+    lose (c, -err);
 }
 
 uint64_t

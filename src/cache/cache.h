@@ -3,6 +3,8 @@
  *
  *  - FLUSH is answered when a SYNCHRONIZE CACHE sent after it covers every write acknowledged before it; one command
  *    serves all that wait, and none is sent when nothing was written since the last one or the LUN has no write cache.
+ *  - What is lost although it was acknowledged is told by the next FLUSH of every user (LunfsRequest.losses_seen), as Linux
+ *    does it for open files; a user who comes later hears of it only if nobody has.
  *  - WRITE with FUA goes as such where the LUN can (DPOFUA), else the write is answered after a SYNCHRONIZE CACHE.
  *  - With WCE=1 written data is kept (unstable.h) until a SYNCHRONIZE CACHE covers it, and written again after every
  *    login.  Memory is bounded by a budget all LUNs of the mount share: at half of it a commit starts in the background,

@@ -89,6 +89,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_string (b, "state", lunfs_session_state_name (snapshot.state));
   add_bool (b, "failing", snapshot.failing);
   add_int (b, "state_seconds", (g_get_monotonic_time () - snapshot.since_us) / G_USEC_PER_SEC);
+  add_int (b, "down_seconds", snapshot.down_us ? (g_get_monotonic_time () - snapshot.down_us) / G_USEC_PER_SEC : 0);
   add_string (b, "error", snapshot.error);
   add_string (b, "portal", snapshot.portal);
   add_string (b, "identity", info.identity.text);

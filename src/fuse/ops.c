@@ -26,8 +26,10 @@
 struct LunfsOps {
   LunfsOpsConf conf;
   bool replaying;         /* libfuse's answer to the saved INIT goes nowhere */
-  GMutex lock;            /* Protects waiting_opens and lane_calls. */
+  GMutex lock;            /* Protects what follows, up to next_serial. */
   GHashTable *lane_calls; /* LaneCalls under way, which may be interrupted */
+  uint64_t next_fh;
+  GHashTable *losses_seen; /* file handle -> LunfsRequest.losses_seen of that open file */
   uint64_t next_serial;
   GQueue waiting_opens;
   bool opens_allowed, opens_refused;
@@ -226,21 +228,73 @@ ask_control (fuse_req_t req, int what, uint64_t id, size_t size, off_t off)
   g_main_context_invoke_full (NULL, G_PRIORITY_HIGH, status_call_cb, call, NULL);
 }
 
+/* ---- what each open file has been told of ---- */
+
+static uint64_t
+new_fh (LunfsOps *ops)
+{
+  uint64_t fh;
+
+  g_mutex_lock (&ops->lock);
+  fh = ++ops->next_fh;
+  g_mutex_unlock (&ops->lock);
+  return fh;
+}
+
+static void
+remember_losses (LunfsOps *ops, uint64_t fh, uint64_t seen)
+{
+  uint64_t *key = g_new (uint64_t, 2);
+
+  key[0] = fh;
+  key[1] = seen;
+  g_mutex_lock (&ops->lock);
+  g_hash_table_replace (ops->losses_seen, key, key);
+  g_mutex_unlock (&ops->lock);
+}
+
+/* 0 of one that was opened through an earlier worker. */
+static uint64_t
+losses_seen (LunfsOps *ops, uint64_t fh)
+{
+  const uint64_t *entry;
+  uint64_t seen;
+
+  g_mutex_lock (&ops->lock);
+  entry = g_hash_table_lookup (ops->losses_seen, &fh);
+  seen = entry ? entry[1] : 0;
+  g_mutex_unlock (&ops->lock);
+  return seen;
+}
+
+static void
+forget_losses (LunfsOps *ops, uint64_t fh)
+{
+  g_mutex_lock (&ops->lock);
+  g_hash_table_remove (ops->losses_seen, &fh);
+  g_mutex_unlock (&ops->lock);
+}
+
 /* ---- open, close ---- */
 
 static void
 reply_open_lun (fuse_req_t req, fuse_ino_t ino, int flags)
 {
   /* Raw: libfuse 3.14.0 has no name for PARALLEL_DIRECT_WRITES.  close() is no barrier: NOFLUSH. */
-  struct fuse_open_out out = { .fh = ino,
-                               .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH };
+  struct fuse_open_out out = { .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH };
+  LunfsOps *ops = ops_of (req);
+  LunfsLun *lun = lun_of (req, ino);
   LunfsGeometry g;
 
-  lunfs_lun_geometry (lun_of (req, ino), &g);
-  if (g.read_only && (flags & O_ACCMODE) != O_RDONLY)
+  lunfs_lun_geometry (lun, &g);
+  if (g.read_only && (flags & O_ACCMODE) != O_RDONLY) {
     fuse_reply_err (req, EROFS);
-  else
-    fuse_reply_buf (req, (const char *) &out, sizeof out);
+    return;
+  }
+  out.fh = new_fh (ops);
+  remember_losses (ops, out.fh, lunfs_lun_losses_told (lun));
+  if (fuse_reply_buf (req, (const char *) &out, sizeof out) == -ENOENT) /* interrupted: it will not be released */
+    forget_losses (ops, out.fh);
 }
 
 typedef struct {
@@ -357,10 +411,12 @@ op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void
 op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-  if (ino == LUNFS_INO_STATUS)
+  if (ino == LUNFS_INO_STATUS) {
     ask_control (req, STATUS_RELEASE, fi->fh, 0, 0);
-  else
-    fuse_reply_err (req, 0);
+    return;
+  }
+  forget_losses (ops_of (req), fi->fh);
+  fuse_reply_err (req, 0);
 }
 
 static void
@@ -380,7 +436,8 @@ typedef struct {
   fuse_req_t req;
   LunfsLun *lun;
   uint64_t serial;
-  int whence; /* LSEEK */
+  uint64_t fh; /* FSYNC */
+  int whence;  /* LSEEK */
   unsigned steps;
   uint64_t size_bytes;
 } LaneCall;
@@ -465,6 +522,16 @@ simple_done (LunfsRequest *lreq)
   g_free (call);
 }
 
+static void
+fsync_done (LunfsRequest *lreq)
+{
+  LaneCall *call = lreq->owner;
+
+  if (lreq->result < 0 && lreq->result != -EINTR)
+    remember_losses (ops_of (call->req), call->fh, lreq->losses_seen);
+  simple_done (lreq);
+}
+
 static LaneCall *
 lane_call_new (fuse_req_t req, LunfsLun *lun, LunfsOp op, uint64_t offset, uint64_t length)
 {
@@ -502,11 +569,17 @@ static void
 op_fsync (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
   LunfsLun *lun = lun_of (req, ino);
+  LaneCall *call;
 
-  if (lun)
-    lane_call_start (lane_call_new (req, lun, LUNFS_OP_FLUSH, 0, 0));
-  else
+  if (!lun) {
     fuse_reply_err (req, 0);
+    return;
+  }
+  call = lane_call_new (req, lun, LUNFS_OP_FLUSH, 0, 0);
+  call->fh = fi->fh;
+  call->lreq.losses_seen = losses_seen (ops_of (req), fi->fh);
+  call->lreq.done = fsync_done;
+  lane_call_start (call);
 }
 
 static void
@@ -745,6 +818,7 @@ lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
     return;
   g_hash_table_unref (ops->snapshots);
   g_hash_table_unref (ops->lane_calls);
+  g_hash_table_unref (ops->losses_seen);
   g_mutex_clear (&ops->lock);
   g_free (ops);
 }
@@ -764,7 +838,9 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   g_mutex_init (&ops->lock);
   g_queue_init (&ops->waiting_opens);
   ops->lane_calls = g_hash_table_new (NULL, NULL);
-  ops->next_snapshot = (uint64_t) g_get_real_time (); /* no number of an earlier worker's, whose files may be open */
+  ops->losses_seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  ops->next_snapshot = ops->next_fh =
+      (uint64_t) g_get_real_time (); /* no number of an earlier worker's, whose files may be open */
   ops->snapshots = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, free_snapshot);
   fuse_opt_add_arg (&args, "lunfs");
   if (allow_root)

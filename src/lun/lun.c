@@ -129,6 +129,12 @@ lunfs_lun_info (LunfsLun *lun, LunfsLunInfo *out)
   return out->capacity.nblocks > 0;
 }
 
+uint64_t
+lunfs_lun_losses_told (LunfsLun *lun)
+{
+  return LUNFS_VALUE (lun->stats, losses_told);
+}
+
 LunfsLane *
 lunfs_lun_lane (LunfsLun *lun)
 {
@@ -144,6 +150,7 @@ flush_for_drain (LunfsLun *lun)
     return;
   lun->drain_sent = true;
   lun->drain_flush.op = LUNFS_OP_FLUSH;
+  lun->drain_flush.losses_seen = LUNFS_VALUE (lun->stats, losses_told);
   lun->drain_flush.submit_us = lunfs_lane_now_us (lun->lane);
   lun->context.lower->ops->submit (lun->context.lower, &lun->drain_flush);
 }

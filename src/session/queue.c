@@ -215,7 +215,7 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
   requeue (s, req);
   if (verdict->ua & LUNFS_UA_DEFERRED)
     s->events.deferred (s->user, EIO);
-  lunfs_session_attend (s, verdict->ua);
+  lunfs_session_attend (s, verdict->ua, sense);
   if (verdict->ua
       & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS
          | LUNFS_UA_ALUA))

@@ -114,7 +114,7 @@ void lunfs_session_lost (LunfsSession *s, const char *why);
 /* The last command in flight has come back. */
 void lunfs_session_drained (LunfsSession *s);
 /* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
-void lunfs_session_attend (LunfsSession *s, unsigned ua);
+void lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense);
 /* Why the LUN is not, or not fully, usable; for the status. */
 void lunfs_session_set_error (LunfsSession *s, const char *text);
 /* Ask the LUN what it is, in state PROBE. */

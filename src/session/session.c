@@ -60,6 +60,7 @@ set_state (LunfsSession *s, LunfsSessionState state)
   s->snapshot.state = state;
   s->snapshot.failing = s->failing;
   s->snapshot.since_us = lunfs_lane_now_us (s->lane);
+  s->snapshot.down_us = s->down_us;
   if (state == LUNFS_SESSION_UP)
     s->snapshot.error[0] = '\0';
   g_mutex_unlock (&s->snapshot_lock);
@@ -143,9 +144,9 @@ go_down (LunfsSession *s)
   int64_t ms;
 
   lunfs_lane_cancel (s->lane, &s->tick);
-  set_state (s, LUNFS_SESSION_DOWN);
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
+  set_state (s, LUNFS_SESSION_DOWN);
   arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
@@ -275,6 +276,8 @@ teardown_run (LunfsDefer *defer)
       s->attempts = 0; /* else: it dies as soon as it is up, so the pauses grow */
     s->last_outcome = LUNFS_LOGIN_TRANSPORT;
   }
+  if (!s->down_us)
+    s->down_us = lunfs_lane_now_us (s->lane);
   set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
   drop_transport (s);
   lunfs_session_cancel_recovery (s);
@@ -504,7 +507,7 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
     return;
   }
   learn (s, info);
-  lunfs_session_attend (s, lunfs_probe_attentions (s->probe));
+  lunfs_session_attend (s, lunfs_probe_attentions (s->probe), "unit attention after the login");
   if (lunfs_guard_start (s))
     return;
   set_state (s, LUNFS_SESSION_RECOVER);
@@ -577,10 +580,10 @@ lunfs_session_drained (LunfsSession *s)
 }
 
 void
-lunfs_session_attend (LunfsSession *s, unsigned ua)
+lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense)
 {
   if (ua & LUNFS_UA_RESERVATION) {
-    lunfs_warning ("%s: another initiator has changed its reservation", lunfs_session_label (s));
+    lunfs_warning ("%s: %s: another initiator has taken the reservation", lunfs_session_label (s), sense);
     s->events.taken (s->user);
   }
   if (ua & LUNFS_UA_THIN_LOW)

@@ -111,6 +111,7 @@ typedef struct {
   char portal[80];
   char error[256];  /* why it is not UP, or the last failure; "" = none */
   int64_t since_us; /* monotonic, of the last state change */
+  int64_t down_us;  /* monotonic, since when it has not been UP; 0 while it is */
   LunfsTimeouts timeouts;
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);

@@ -377,9 +377,15 @@ START_TEST (test_rewrite_refused)
   put (2, LUNFS_OP_FLUSH, 0, 0, 0);
   answer (4, 0);
   ck_assert (io[2].done && io[2].req.result == -EIO);
+  io[3].req.losses_seen = io[2].req.losses_seen; /* the same open file: said once */
   put (3, LUNFS_OP_FLUSH, 0, 0, 0);
   turn ();
-  ck_assert (io[3].done && io[3].req.result == 0); /* said once */
+  ck_assert (io[3].done && io[3].req.result == 0);
+  put (4, LUNFS_OP_FLUSH, 0, 0, 0); /* another one that was open then */
+  turn ();
+  ck_assert (io[4].done && io[4].req.result == -EIO);
+  ck_assert_uint_eq (LUNFS_VALUE (&stats, losses), 1);
+  ck_assert_uint_eq (LUNFS_VALUE (&stats, losses_told), 1);
 }
 END_TEST
 
