@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define RECORD_BYTES 1024
+#define LOCK_TRIES 20
 
 static char *
 claim_path (const char *key)
@@ -46,6 +47,20 @@ start_time (int pid)
   return ticks;
 }
 
+/* Others hold it for microseconds, unless they are stopped in the middle: then we do not wait for them. */
+static bool
+lock_soon (int fd)
+{
+  for (unsigned i = 0; i < LOCK_TRIES; i++) {
+    if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+      return true;
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return false;
+    g_usleep (1000);
+  }
+  return false;
+}
+
 /* The file, locked for the time it takes to read and write it; -1: none can be made. */
 static int
 open_locked (const char *path)
@@ -57,7 +72,7 @@ open_locked (const char *path)
   for (;;) {
     int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd < 0 || flock (fd, LOCK_EX) < 0) {
+    if (fd < 0 || !lock_soon (fd)) {
       lunfs_debug (SUPERVISOR, "%s: %s", path, g_strerror (errno));
       if (fd >= 0)
         close (fd);
@@ -121,7 +136,7 @@ lunfs_claim_drop (const char *key, int pid)
 
   if (fd < 0)
     return;
-  if (flock (fd, LOCK_EX) == 0 && read_holder (fd, where) == pid)
+  if (lock_soon (fd) && read_holder (fd, where) == pid)
     unlink (path);
   close (fd);
 }
