@@ -25,6 +25,7 @@
 #define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
 #define GONE_PAUSE_MS 5000
 #define STABLE_US 5000000
+#define PATIENT_US 60000000
 
 static const struct {
   const char *name;
@@ -85,11 +86,20 @@ lunfs_session_snapshot (LunfsSession *s, LunfsSessionSnapshot *out)
 
 /* ---- pauses ---- */
 
-/* 0, 250, 500 ms, 1, 2, 4, 8, 10 s: quick after a blip, patient with a dead target; jitter keeps a hundred sessions apart. */
+/* How long it has not been UP. */
+static int64_t
+outage_us (const LunfsSession *s)
+{
+  return s->down_us ? lunfs_lane_now_us (s->lane) - s->down_us : 0;
+}
+
+/* 0, 250, 500 ms, 1, 2, 2 ... s, after a minute 10 s: quick after a blip, patient with a dead target; jitter keeps a
+ * hundred sessions apart. */
 static int64_t
 pause_ms (LunfsSession *s)
 {
-  int64_t ms = s->attempts == 0 ? 0 : MIN ((int64_t) 250 << MIN (s->attempts - 1, 10), 10000);
+  int64_t most_ms = outage_us (s) < PATIENT_US ? 2000 : 10000;
+  int64_t ms = s->attempts == 0 ? 0 : MIN ((int64_t) 250 << MIN (s->attempts - 1, 10), most_ms);
 
   if (s->last_outcome == LUNFS_LOGIN_AUTH)
     ms = AUTH_PAUSE_MS;
@@ -97,13 +107,6 @@ pause_ms (LunfsSession *s)
            || s->last_outcome == LUNFS_LOGIN_REFUSED)
     ms = MAX (ms, GONE_PAUSE_MS);
   return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
-}
-
-/* How long it has not been UP. */
-static int64_t
-outage_us (const LunfsSession *s)
-{
-  return s->down_us ? lunfs_lane_now_us (s->lane) - s->down_us : 0;
 }
 
 static void
