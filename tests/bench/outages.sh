@@ -74,7 +74,7 @@ frozen () { # for 30 s
 }
 new_lun () { # SIZE-MIB FILE ID SERIAL
   truncate -s "$1M" "$scratch/other"
-  tgt --mode logicalunit --op delete --tid 1 --lun 1
+  wait_for "tgt --mode logicalunit --op delete --tid 1 --lun 1" 10 # not while a command is at it
   tgt --mode logicalunit --op new --tid 1 --lun 1 --backing-store "$2"
   tgt --mode logicalunit --op update --tid 1 --lun 1 --params "scsi_id=$3,scsi_sn=$4"
 }
@@ -99,6 +99,7 @@ try () { # SYSTEM OUTAGE
   add_lun "$(backing disk ${mib}M)"
   start_proxy "proxy.$tag"
   start_system "$1" "$2"
+  cleanup_fn stop_system
   python3 "$top_srcdir/tests/bench/disk-user.py" "$file" $mib >"$scratch/user.$tag" 2>&1 &
   user=$!
   sleep 3
@@ -108,8 +109,10 @@ try () { # SYSTEM OUTAGE
   (wait_for "! alive $user" 20) 2>/dev/null || { kill -KILL "$user"; notes+=("hangs"); }
   result=$(tail -n 1 "$scratch/user.$tag")
   jq -e . >/dev/null 2>&1 <<<"$result" || result='{"errors":-1,"longest_ms":-1,"wrong":-1,"first_error":""}'
-  if timeout 10 dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null; then notes+=("works again"); else
-    notes+=("does not work afterwards"); fi
+  # A process that waits for a FUSE request cannot be killed: nobody waits for it here.
+  dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none 2>"$scratch/dd.$tag" &
+  if ! (wait_for "! alive $!" 10) 2>/dev/null; then notes+=("hangs afterwards"); elif [ -s "$scratch/dd.$tag" ]; then
+    notes+=("does not work afterwards"); else notes+=("works again"); fi
   if [ "$2" = grown ]; then
     size=$(timeout 5 stat -c %s "$file" || echo 0)
     notes+=("size $((size >> 20)) of $((2 * mib)) MiB")
