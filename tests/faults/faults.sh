@@ -10,27 +10,38 @@ long=${LUNFS_LONG:-0} # 1: the outages last as long as they do in life
 # So that a test need not wait long for what takes minutes by default.
 quick=(-o "noop_out_interval=1,noop_out_timeout=1,login_timeout=2,cmd_timeout=8,replacement_timeout=90")
 
-# behind_proxy SIZE LUNS [OPTION...]: a tgtd, the proxy in front of it, and a mount.  Sets $mnt, $target_portal;
-# the target keeps LUN n in $scratch/disk<n>.
-behind_proxy () {
-  local size=$1 luns=$2 n
-  shift 2
+# target_with SIZE LUNS: a tgtd that keeps LUN n in $scratch/disk<n>.
+target_with () {
+  local n
   start_target
   add_target fault
-  for ((n = 1; n <= luns; n++)); do add_lun "$(backing "disk$n" "$size")" 512 thin_provisioning=1; done
-  target_portal=$portal
-  start_proxy
+  for ((n = 1; n <= $2; n++)); do add_lun "$(backing "disk$n" "$1")" 512 thin_provisioning=1; done
+}
+# mount_all LUNS [OPTION...]: of the target at $portal.  Sets $mnt.
+mount_all () {
+  local luns=$1 n
+  shift
   mnt=$scratch/mnt
   start_lunfs "iscsi://$portal/$iqn" "$mnt" "${quick[@]}" "$@"
   for ((n = 1; n <= luns; n++)); do lun_up "$mnt" "$n"; done
+}
+# behind_proxy SIZE LUNS [OPTION...]: a tgtd, the proxy in front of it, and a mount.
+behind_proxy () {
+  local size=$1 luns=$2
+  shift 2
+  target_with "$size" "$luns"
+  start_proxy
+  mount_all "$luns" "$@"
 }
 
 # start_load LUN [STRESS-OPTION...]: returns when it is under way.
 declare -A load_pids=()
 start_load () {
-  local n=$1
+  local n=$1 how=(--unaligned)
   shift
-  stress --seconds 36000 --threads 8 --max-bytes 16m --seed "$RANDOM" --unaligned "$@" "$mnt/lun$n" >"$scratch/load$n.log" 2>&1 &
+  case " $* " in *' --direct '*) how=() ;; esac
+  rm -f "$scratch/load$n.log"
+  stress --seconds 36000 --threads 8 --max-bytes 16m --seed "$RANDOM" "${how[@]}" "$@" "$mnt/lun$n" >"$scratch/load$n.log" 2>&1 &
   load_pids[$n]=$!
   cleanup_fn kill_quietly "${load_pids[$n]}"
   wait_for "grep -q running '$scratch/load$n.log' || ! alive ${load_pids[$n]}" 60
