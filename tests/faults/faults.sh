@@ -10,6 +10,25 @@ long=${LUNFS_LONG:-0} # 1: the outages last as long as they do in life
 # So that a test need not wait long for what takes minutes by default.
 quick=(-o "noop_out_interval=1,noop_out_timeout=1,login_timeout=2,cmd_timeout=8,replacement_timeout=90")
 
+# Run the rest of the test with a network (and mounts) of its own: a loopback interface, and 10.99.0.1 on it as
+# $tgt_host.  Call it before anything else.
+private_network () {
+  requires_root
+  requires ip unshare
+  if [ "${LUNFS_PRIVATE_NETWORK:-}" != "$test_name" ]; then
+    trap - EXIT
+    kill "$watchdog" 2>/dev/null || :
+    cd /
+    rm -rf "$scratch"
+    LUNFS_PRIVATE_NETWORK=$test_name exec unshare --net --mount --propagation private bash "$test_file" "$@"
+  fi
+  # Our copies of what other tests have mounted would keep it alive after they have unmounted it.
+  local other
+  while read -r other; do umount -l "$other" 2>/dev/null || :; done < <(awk '$3 ~ /^fuse\.lunfs/ || $2 ~ /lunfs-test\./ {print $2}' /proc/self/mounts)
+  ip link set lo up
+  tgt_host=10.99.0.1
+  ip addr add $tgt_host/32 dev lo
+}
 # target_with SIZE LUNS: a tgtd that keeps LUN n in $scratch/disk<n>.
 target_with () {
   local n
