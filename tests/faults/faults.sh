@@ -88,6 +88,15 @@ stop_load () {
 # same_lun N: what lunfs shows is what the target has (cmp alone would read in small pieces).
 same_lun () { dd if="$mnt/lun$1" bs=1M status=none | cmp - "$scratch/disk$1" || fail "LUN $1 and $scratch/disk$1 differ"; }
 
+# fio_result PREFIX KIND: of a fio with --output-format=json --output=PREFIX.json >PREFIX.log 2>&1, perhaps ended by SIGINT.
+fio_result () {
+  sed -i '/^{/,$!d' "$1.json"
+  ! grep -E 'verify:|error=' "$1.log" || fail "fio saw an error"
+  expect_equal "$(jq '[.jobs[].error] | add' "$1.json")" 0 "error of fio"
+  stall=$(jq '[.jobs[] | .read, .write, .sync | .lat_ns.max // 0] | max / 1000000 | floor' "$1.json")
+  echo "# stall: $stall ms ($2)"
+}
+
 counter () { lun_get "$mnt" "$1" "(.counters.$2 | tostring)"; } # LUN NAME
 # moves LUN [SECONDS]: requests are answered again.
 moves () {
