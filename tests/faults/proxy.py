@@ -245,6 +245,7 @@ def check_drop(proxy):
     assert silent(b)
     proxy('heal')
     assert read_all(b) == (b'', 'rst')
+    proxy('wait current=0')
 
 
 def check_stall(proxy):
