@@ -7,7 +7,7 @@
 
 # Much to send for each R2T: 8 KiB at a time.
 fake_lun 8M --immediate-data No --segment 8192 -- -o noop_out_interval=5
-start_load
+begin_load
 fake_rule "write every=5 times=3 : nopin r2t"
 fake_hit "$rule" 3
 fake_rule "scsi every=7 times=20 : nopin"

@@ -13,7 +13,7 @@ fake_rule "read lba=100 : hold 1800"
 dd if="$file" of=/dev/null bs=512 skip=100 count=1 iflag=direct status=none
 fake_hit "$nop"
 say "load, for longer than noop_out_timeout"
-start_load
+begin_load
 sleep 4
 end_load
 expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
@@ -22,7 +22,7 @@ wait_for "[ \"\$(lun_get '$mnt' 0 .counters.session_losses)\" = 1 ]" 15
 logged "$mnt" 'no sign of life.*noop_out_timeout' || fail "the log does not say why"
 fake clear
 lun_up "$mnt" 0
-start_load
+begin_load
 end_load
 fake_no_violations
 stop_lunfs "$mnt"

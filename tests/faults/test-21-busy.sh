@@ -14,7 +14,7 @@ deep () { # SECONDS: depth 32 of small reads, each taking some milliseconds
 for status in 0x08 0x28; do
   say "a burst of status $status"
   busy=$(lun_get "$mnt" 0 .counters.busy)
-  start_load
+  begin_load
   fake_rule "scsi nth=30 times=20 : status $status"
   fake_hit "$rule" 20
   end_load

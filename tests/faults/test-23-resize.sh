@@ -10,7 +10,7 @@ size_is () { wait_for "[ \"\$(stat -c %s '$file')\" = $1 ]" 10; }
 mib=1048576
 attach_loop "$file"
 say "grown under load"
-start_load
+begin_load
 fake resize 0 24M
 size_is $((24 * mib))
 end_load

@@ -30,8 +30,8 @@ for how in announced quiet; do
   read_only_is false
   dd if="$scratch/new" of=/proc/self/fd/8 bs=64k seek=20 conv=notrunc status=none
   exec 8>&-
-  start_load
-  stop_load
+  begin_load
+  halt_load
   sync "$file"
   same_data "$file" "$disk"
 done

@@ -45,8 +45,8 @@ logged "$mnt" 'could not be written again' || fail "the log does not say it"
 lun_up "$mnt" 0
 fake full 0 off
 put "$scratch/newer" 128
-start_load
-stop_load
+begin_load
+halt_load
 sync "$file"
 same_data "$file" "$disk"
 fake_no_violations

@@ -13,7 +13,7 @@ bad=20000
 for form in fixed descriptor noinfo; do
   say "reading, $form sense data"
   fake medium 0 $bad read $form
-  start_load --max-bytes 8388608
+  begin_load --max-bytes 8388608
   asked=$(fake_get .total.read)
   expect_fail block $bad
   expect_message 'input/output error'
@@ -23,7 +23,7 @@ for form in fixed descriptor noinfo; do
     block $lba
     cmp -i 0:$((lba * 512)) -n 512 "$scratch/block" "$scratch/new"
   done
-  stop_load
+  halt_load
   cp --sparse=never "$disk" "$scratch/new"
   if [ $form != noinfo ]; then
     logged "$mnt" "(block|LBA)[^0-9]*$bad|$(printf 0x%x $bad)" || fail "the log does not name the block"

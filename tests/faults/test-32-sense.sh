@@ -7,7 +7,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 fake_lun 8M -- -o replacement_timeout=20
-start_load
+begin_load
 for form in none empty short long descriptor fixed; do
   for what in read write; do
     fake_rule "$what nth=5 : sense b/44/00 $form"

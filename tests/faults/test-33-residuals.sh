@@ -9,7 +9,7 @@
 fake_lun 8M -- -o replacement_timeout=20
 for what in "read nth=20 : underflow 512" "read nth=20 times=2 : underflow 512" "write nth=20 : underflow 512"; do
   say "$what"
-  start_load
+  begin_load
   fake_rule "$what"
   fake_hit
   end_load

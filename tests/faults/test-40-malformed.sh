@@ -13,7 +13,7 @@ malformed () { # RULE...: one after the other
   local number=$# fault
   start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2
   lun_up "$mnt" 0
-  start_load
+  begin_load
   for fault; do
     say "$fault"
     fake_rule "$fault"

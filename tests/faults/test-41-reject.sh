@@ -13,7 +13,7 @@ up () {
   lun_up "$mnt" 0
 }
 once () { # EVENT ACTION
-  start_load
+  begin_load
   fake_rule "$1 nth=20 : $2"
   fake_hit
   end_load

@@ -19,7 +19,7 @@ up () { # HOST OPTIONS
 }
 waits () { # STATE SENSE
   say "$1"
-  start_load
+  begin_load
   fake alua 1 "$1"
   wait_for "lun_get '$mnt' 0 '.error | test (\"$2\")'" 10
   asked=$(fake_get .total.scsi)
@@ -35,7 +35,7 @@ waits transitioning 04/0A
 waits standby 04/0B
 waits unavailable 04/0C
 fake alua 1 nonoptimized
-start_load
+begin_load
 end_load
 fake alua 1 optimized
 stop_lunfs "$mnt"
@@ -57,7 +57,7 @@ for n in 1 2 3; do
   group=1
   [ "$here" = "${portals[0]}" ] || group=2
   say "at $here"
-  start_load
+  begin_load
   fake alua $group standby
   wait_for "[ \"\$(lun_get '$mnt' 0 .portal)\" != $here ]" 20
   end_load
