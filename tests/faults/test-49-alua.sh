@@ -28,6 +28,8 @@ waits () { # STATE SENSE
   [ "$asked" -le 60 ] || fail "$asked commands in 2 s"
   fake alua 1 optimized
   end_load
+  lun_up "$mnt" 0
+  lun_get "$mnt" 0 .alua | grep -q optimized || fail "the status says $(lun_get "$mnt" 0 .alua)"
   logged "$mnt" "$2" || fail "the log does not say why"
 }
 up 127.0.0.1 replacement_timeout=30,cmd_timeout=3
