@@ -220,13 +220,17 @@ login_text (LunfsLoginOutcome outcome, const char *text)
   }
 }
 
-/* libiscsi's words for "the other end closed" are about its reconnecting, which is off. */
+/* libiscsi's words for "the other end closed" are about its reconnecting, which is off.  And its last error stays: the
+ * sense data of some earlier command, alone or behind the error of the connection. */
 static char *
 clean_text (const char *text)
 {
-  if (!text || !*text || strstr (text, "reconnect"))
+  const char *stale = text ? strstr (text, "SENSE KEY:") : NULL;
+  g_autofree char *own = g_strchomp (stale ? g_strndup (text, (gsize) (stale - text)) : g_strdup (text ? text : ""));
+
+  if (!*own || strstr (own, "reconnect"))
     return g_strdup ("the target closed the connection");
-  return g_strchomp (g_strdup (text));
+  return g_steal_pointer (&own);
 }
 
 static void

@@ -39,6 +39,7 @@ struct LunfsProbe {
   LunfsLane *lane;
   LunfsStats *stats;
   LunfsProbeDone done;
+  LunfsProbeWaits waits;
   void *user;
   LunfsTransport *transport;
   LunfsCommand cmd;
@@ -49,6 +50,7 @@ struct LunfsProbe {
   bool running, in_flight, started_unit, have_capacity;
   bool has83, has80, hasb0, hasb2, others, has_group;
   uint16_t port_group;
+  char told[128]; /* what it is waiting for, as told last */
   LunfsLunInfo info;
   uint8_t buffer[BUFFER_BYTES];
 };
@@ -261,6 +263,10 @@ not_ready (LunfsProbe *probe, const LunfsVerdict *verdict, const char *sense)
   }
   probe->tries = 0;
   lunfs_lane_arm (probe->lane, &probe->timer, READY_POLL_US);
+  if (strcmp (probe->told, sense) != 0) {
+    g_strlcpy (probe->told, sense, sizeof probe->told);
+    probe->waits (probe->user, sense);
+  }
 }
 
 static void
@@ -343,13 +349,14 @@ timer_fired (LunfsTimer *timer)
 }
 
 LunfsProbe *
-lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, void *user)
+lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, LunfsProbeWaits waits, void *user)
 {
   LunfsProbe *probe = g_new0 (LunfsProbe, 1);
 
   probe->lane = lane;
   probe->stats = stats;
   probe->done = done;
+  probe->waits = waits;
   probe->user = user;
   probe->cmd.done = command_done;
   probe->cmd.owner = probe;
@@ -373,6 +380,7 @@ lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport, bool others)
   g_assert (!probe->running && !probe->in_flight);
   probe->transport = transport;
   probe->others = others;
+  probe->told[0] = '\0';
   probe->running = true;
   probe->restarts = probe->attentions = 0;
   begin (probe);

@@ -16,8 +16,11 @@ typedef struct LunfsProbe LunfsProbe;
  * -EIO other; -EHOSTUNREACH: not through this portal;
  * -ECANCELED: the session died (no text). */
 typedef void (*LunfsProbeDone) (void *user, int error, const LunfsLunInfo *info, const char *text);
+/* The LUN is there and does not serve (not ready, busy); it is asked again.  Once for each new @why. */
+typedef void (*LunfsProbeWaits) (void *user, const char *why);
 
-LunfsProbe *lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, void *user);
+LunfsProbe *lunfs_probe_new (LunfsLane *lane, LunfsStats *stats, LunfsProbeDone done, LunfsProbeWaits waits,
+                             void *user);
 /* Not while one runs. */
 void lunfs_probe_free (LunfsProbe *probe);
 /* Start on @transport; done() comes later, unless lunfs_probe_abort.  @others: there are other portals to go to if the LUN

@@ -517,6 +517,15 @@ on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
   s->events.up (s->user, &s->info);
 }
 
+static void
+on_waits (void *user, const char *why)
+{
+  LunfsSession *s = user;
+
+  lunfs_session_set_error (s, why);
+  lunfs_warning ("%s: waiting for the LUN: %s", lunfs_session_label (s), why);
+}
+
 /* The data beyond the end may be gone, and what is written now may be what destroys the rest. */
 static void
 say_shrunk (LunfsSession *s)
@@ -696,7 +705,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   s->replacement = timer (replacement_fired);
   s->tick = timer (tick_fired);
   s->teardown.run = teardown_run;
-  s->probe = lunfs_probe_new (lane, s->stats, on_probed, s);
+  s->probe = lunfs_probe_new (lane, s->stats, on_probed, on_waits, s);
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""durable.py FILE MEDIUM SECONDS SEED THREADS [punch]: writers that know what must be where.
+"""durable.py FILE MEDIUM UNTIL SEED THREADS [punch]: writers that know what must be where, until the file UNTIL exists.
 
 FILE is a LUN, MEDIUM the file that holds what is stable at its target.  Each thread has a part of the LUN to itself and
 writes, writes with O_DSYNC, punches holes, synchronises and reads at random:
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-FILE, MEDIUM, SECONDS, SEED, THREADS = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+FILE, MEDIUM, UNTIL, SEED, THREADS = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
 PUNCH = "punch" in sys.argv[6:]
 BLOCK = 512
 PATIENCE = 60
@@ -56,9 +56,8 @@ class Writer(threading.Thread):
         self.error = None
 
     def run(self):
-        end = time.monotonic() + SECONDS
         try:
-            while time.monotonic() < end and not failed.is_set():
+            while not os.path.exists(UNTIL) and not failed.is_set():
                 self.step()
             self.fsync()
         except (Wrong, OSError) as e:

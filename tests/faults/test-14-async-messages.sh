@@ -6,11 +6,11 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o cmd_timeout=5,noop_out_interval=2,noop_out_timeout=2
+fake_lun 8M -- -o cmd_timeout=5,noop_out_interval=2,noop_out_timeout=2
 for event in 1 2 3 4 255; do
   say "event $event"
   losses=$(lun_get "$mnt" 0 .counters.session_losses)
-  start_load 1 --direct
+  begin_load
   fake_rule "scsi nth=20 : async $event swallow"
   fake_hit
   end_load
@@ -21,7 +21,7 @@ logged "$mnt" 'session lost' || fail "the log says nothing"
 
 say "event 0"
 losses=$(lun_get "$mnt" 0 .counters.session_losses)
-start_load 1 --direct
+begin_load
 fake_rule "scsi nth=20 times=10 every=7 : async 0"
 fake_hit "$rule" 10
 end_load

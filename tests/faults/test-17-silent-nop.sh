@@ -5,7 +5,7 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o noop_out_interval=1,noop_out_timeout=2,cmd_timeout=20
+fake_lun 8M -- -o noop_out_interval=1,noop_out_timeout=2,cmd_timeout=20
 fake_rule "nop times=all : noresp"
 nop=$rule
 say "a read that takes its time: a NOP-Out is sent meanwhile"
@@ -13,7 +13,8 @@ fake_rule "read lba=100 : hold 1800"
 dd if="$file" of=/dev/null bs=512 skip=100 count=1 iflag=direct status=none
 fake_hit "$nop"
 say "load, for longer than noop_out_timeout"
-start_load $((4 * slow)) --direct
+begin_load
+sleep 4
 end_load
 expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
 say "idle"
@@ -21,7 +22,7 @@ wait_for "[ \"\$(lun_get '$mnt' 0 .counters.session_losses)\" = 1 ]" 15
 logged "$mnt" 'no sign of life.*noop_out_timeout' || fail "the log does not say why"
 fake clear
 lun_up "$mnt" 0
-start_load 1 --direct
+begin_load
 end_load
 fake_no_violations
 stop_lunfs "$mnt"

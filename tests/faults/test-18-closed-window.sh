@@ -5,8 +5,8 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M --window 8 -- -o noop_out_interval=1,noop_out_timeout=30,cmd_timeout=30
-start_load 3 --direct
+fake_lun 8M --window 8 -- -o noop_out_interval=1,noop_out_timeout=30,cmd_timeout=30
+begin_load
 fake_rule "scsi nth=50 : freeze"
 fake_hit
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.noops)\" -gt 0 ]" 10
@@ -24,7 +24,7 @@ say "closed for good: a command that cannot be sent is one that is not answered"
 stop_lunfs "$mnt"
 start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2
 lun_up "$mnt" 0
-start_load 1 --direct
+begin_load
 fake_rule "scsi nth=10 : freeze"
 end_load
 [ "$(lun_get "$mnt" 0 .counters.relogins)" -ge 1 ] || fail "no new login"

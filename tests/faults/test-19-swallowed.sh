@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 disk=$scratch/disk
-start_fake --lun "16M,file=$disk" --thin
+start_fake --lun "8M,file=$disk" --thin
 mnt=$scratch/mnt
 file=$mnt/lun0
 swallow () { # EVENT ACTION...
@@ -15,7 +15,7 @@ swallow () { # EVENT ACTION...
   say "$what: $*"
   start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=1,noop_out_interval=1,noop_out_timeout=5
   lun_up "$mnt" 0
-  start_load 1 --direct --punch
+  begin_load --punch
   fake_rule "$what nth=30 : $*"
   fake_hit
   end_load

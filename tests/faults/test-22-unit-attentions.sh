@@ -5,7 +5,7 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M --login-ua 29/01,29/00,3f/0e -- -o cmd_timeout=5,replacement_timeout=4
+fake_lun 8M --login-ua 29/01,29/00,3f/0e -- -o cmd_timeout=5,replacement_timeout=4
 probes () { fake_get .commands.vpd83; }
 looks_again () { # UA...
   local before
@@ -15,7 +15,7 @@ looks_again () { # UA...
   lun_up "$mnt" 0
   [ "$(probes)" -le $((before + $# + 2)) ] || fail "looked at $(($(probes) - before)) times"
 }
-start_load $((3 * slow)) --direct
+begin_load
 for ua in 29/00 2a/09 2a/01 3f/0e 3f/03; do looks_again $ua; done
 looks_again 29/00 2a/09 3f/0e 2a/01 2a/06 3f/03 29/07 2f/00 38/07 3f/01 2a/04 29/02
 looks_again 29/0{0,1,2,3,4,5,6,7} 3f/0{1,2,3,5,e} 2a/0{0,1,4,6,7,9} 38/07

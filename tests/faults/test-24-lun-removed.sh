@@ -15,7 +15,7 @@ untouched () {
 }
 
 say "away for a moment"
-start_load 2 --direct
+begin_load
 fake detach 0
 wait_for "[ \"\$(lun_get '$mnt' 0 .state)\" != up ]" 10
 lun_get "$mnt" 0 '{state, error}'

@@ -5,10 +5,10 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o replacement_timeout=20,cmd_timeout=3
+fake_lun 8M -- -o replacement_timeout=20,cmd_timeout=3
 for sense in 04/01 04/07; do
   say "$sense"
-  start_load 1 --direct
+  begin_load
   fake notready 0 $sense
   wait_for "[ \"\$(lun_get '$mnt' 0 .state)\" != up ]" 10
   asked=$(fake_get .total.scsi)
@@ -20,7 +20,7 @@ for sense in 04/01 04/07; do
   end_load
 done
 say "start me"
-start_load 1 --direct
+begin_load
 fake notready 0 04/02
 end_load
 expect_equal "$(fake_get '.commands."start-stop"')" 1 "START STOP UNIT"
@@ -36,8 +36,8 @@ expect_fail timeout $((60 * slow)) dd if="$file" of=/dev/null bs=4k count=1 ifla
 expect_message 'input/output error'
 fake ready 0
 lun_up "$mnt" 0 30
-start_load 1 --direct
-wait "$load" || fail "$(cat "$scratch/load.log")"
+begin_load
+halt_load
 sync "$file"
 same_data "$file" "$disk"
 fake_no_violations

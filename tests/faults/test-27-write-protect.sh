@@ -5,7 +5,7 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o replacement_timeout=20
+fake_lun 8M -- -o replacement_timeout=20
 random_file new 1M >/dev/null
 read_only_is () { wait_for "[ \"\$(lun_get '$mnt' 0 '.read_only | tostring')\" = $1 ]" 10; }
 for how in announced quiet; do
@@ -30,8 +30,8 @@ for how in announced quiet; do
   read_only_is false
   dd if="$scratch/new" of=/proc/self/fd/8 bs=64k seek=20 conv=notrunc status=none
   exec 8>&-
-  start_load 1 --direct
-  wait "$load" || fail "$(cat "$scratch/load.log")"
+  begin_load
+  halt_load
   sync "$file"
   same_data "$file" "$disk"
 done

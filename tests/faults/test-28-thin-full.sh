@@ -45,8 +45,8 @@ logged "$mnt" 'could not be written again' || fail "the log does not say it"
 lun_up "$mnt" 0
 fake full 0 off
 put "$scratch/newer" 128
-start_load 1 --direct
-wait "$load" || fail "$(cat "$scratch/load.log")"
+begin_load
+halt_load
 sync "$file"
 same_data "$file" "$disk"
 fake_no_violations

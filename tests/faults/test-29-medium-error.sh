@@ -13,7 +13,7 @@ bad=20000
 for form in fixed descriptor noinfo; do
   say "reading, $form sense data"
   fake medium 0 $bad read $form
-  start_load 1 --direct --max-bytes 8388608
+  begin_load --max-bytes 8388608
   asked=$(fake_get .total.read)
   expect_fail block $bad
   expect_message 'input/output error'
@@ -23,7 +23,7 @@ for form in fixed descriptor noinfo; do
     block $lba
     cmp -i 0:$((lba * 512)) -n 512 "$scratch/block" "$scratch/new"
   done
-  wait "$load" || fail "$(cat "$scratch/load.log")"
+  halt_load
   cp --sparse=never "$disk" "$scratch/new"
   if [ $form != noinfo ]; then
     logged "$mnt" "(block|LBA)[^0-9]*$bad|$(printf 0x%x $bad)" || fail "the log does not name the block"
@@ -33,6 +33,7 @@ done
 logged "$mnt" 'MEDIUM ERROR 11/00' || fail "the log does not say why"
 
 say "writing"
+bad=30000
 fake medium 0 $bad write
 asked=$(fake_get .total.write)
 expect_fail dd if=/dev/zero of="$file" bs=512 seek=$bad count=1 oflag=direct conv=notrunc status=none
@@ -40,8 +41,9 @@ expect_message 'input/output error'
 dd if=/dev/zero of="$file" bs=512 seek=$((bad + 1)) count=1 oflag=direct conv=notrunc,fsync status=none
 asked=$(($(fake_get .total.write) - asked))
 [ "$asked" -le 5 ] || fail "$asked writes for two"
-logged "$mnt" 'MEDIUM ERROR 0C/00' || fail "the log does not say why"
-expect_equal "$(cmp -l "$disk" "$scratch/new" | awk '$1 <= 512 * (b + 1) || $1 > 512 * (b + 2)' b=$bad | wc -l)" 0 "bytes written elsewhere"
+logged "$mnt" "MEDIUM ERROR 0C/00.*$bad" || fail "the log does not say why"
+dd if=/dev/zero of="$scratch/new" bs=512 seek=$((bad + 1)) count=1 conv=notrunc status=none
+same_data "$disk" "$scratch/new"
 expect_equal "$(lun_get "$mnt" 0 .state)" up "state"
 expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
 fake_no_violations

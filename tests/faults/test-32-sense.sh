@@ -6,8 +6,8 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o replacement_timeout=20
-start_load $((3 * slow)) --direct
+fake_lun 8M -- -o replacement_timeout=20
+begin_load
 for form in none empty short long descriptor fixed; do
   for what in read write; do
     fake_rule "$what nth=5 : sense b/44/00 $form"

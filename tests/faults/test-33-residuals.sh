@@ -6,10 +6,10 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M -- -o replacement_timeout=20
+fake_lun 8M -- -o replacement_timeout=20
 for what in "read nth=20 : underflow 512" "read nth=20 times=2 : underflow 512" "write nth=20 : underflow 512"; do
   say "$what"
-  start_load 1 --direct
+  begin_load
   fake_rule "$what"
   fake_hit
   end_load

@@ -12,7 +12,7 @@ file=$mnt/lun0
 works () {
   start_lunfs "iscsi://$portal/$iqn" "$mnt" "$@"
   lun_up "$mnt" 0
-  start_load 1 --direct
+  begin_load
   end_load
   stop_lunfs "$mnt"
 }

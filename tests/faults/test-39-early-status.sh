@@ -6,8 +6,8 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 16M --immediate-data No --segment 8192 -- -o cmd_timeout=10
-start_load $((3 * slow)) --direct
+fake_lun 8M --immediate-data No --segment 8192 -- -o cmd_timeout=10
+begin_load
 for when in early "early r2t"; do
   for answer in "sense b/44/00" "status 0x08" "status 0x40" "sense 6/29/00" "sense b/47/00"; do
     say "$answer $when"

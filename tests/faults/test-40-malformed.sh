@@ -6,20 +6,21 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 disk=$scratch/disk
-start_fake --lun "16M,file=$disk" --immediate-data No
+start_fake --lun "8M,file=$disk" --immediate-data No
 mnt=$scratch/mnt
 file=$mnt/lun0
 malformed () { # RULE...: one after the other
   local number=$# fault
   start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2
   lun_up "$mnt" 0
-  start_load 1 --direct
+  begin_load
   for fault; do
     say "$fault"
     fake_rule "$fault"
     fake_hit
   done
   end_load
+  if logged "$mnt" 'SENSE KEY|reconnect'; then fail "the log gives the reason of something else"; fi
   say "$(lun_get "$mnt" 0 .counters.session_losses) sessions lost"
   [ "$(lun_get "$mnt" 0 .counters.session_losses)" -le "$number" ] || fail "more than one session for each"
   stop_lunfs "$mnt"

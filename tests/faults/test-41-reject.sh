@@ -5,7 +5,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 disk=$scratch/disk
-start_fake --lun "16M,file=$disk"
+start_fake --lun "8M,file=$disk"
 mnt=$scratch/mnt
 file=$mnt/lun0
 up () {
@@ -13,7 +13,7 @@ up () {
   lun_up "$mnt" 0
 }
 once () { # EVENT ACTION
-  start_load 1 --direct
+  begin_load
   fake_rule "$1 nth=20 : $2"
   fake_hit
   end_load

@@ -14,14 +14,15 @@ disk=$scratch/disk
 mnt=$scratch/mnt
 file=$mnt/lun0
 rounds () { # NUMBER FAKETGT-OPTION...
-  local n number=$1 durable where
+  local n number=$1 durable where end=$scratch/durable.end
   shift
   say "$*"
-  rm -f "$disk"
+  rm -f "$disk" "$end"
   start_fake --lun "8M,file=$disk" --wce "$@"
   start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=10
   lun_up "$mnt" 0
-  python3 "$top_srcdir/tests/faults/durable.py" "$file" "$disk" $((3 * slow)) "$RANDOM" 4 punch >"$scratch/durable.log" 2>&1 &
+  python3 "$top_srcdir/tests/faults/durable.py" "$file" "$disk" "$end" "$RANDOM" 4 punch \
+    >"$scratch/durable.log" 2>&1 &
   durable=$!
   cleanup_fn kill_quietly $durable
   for ((n = 1; n <= number; n++)); do
@@ -32,6 +33,7 @@ rounds () { # NUMBER FAKETGT-OPTION...
     wait_for "[ \$(fake_hits) != 0 ] || ! alive $durable" 30
     alive "$durable" || break
   done
+  : >"$end"
   wait "$durable" || fail "$(cat "$scratch/durable.log")"
   cat "$scratch/durable.log"
   say "$(fake_get '"\(.power_losses) losses of power, \(.blocks_lost) blocks lost"'), $(lun_get "$mnt" 0 .counters.rewritten) writes written again"

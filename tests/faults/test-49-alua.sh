@@ -10,7 +10,7 @@ private_mounts
 printf '127.0.0.1 localhost lunfs-two.test\n127.0.0.2 lunfs-two.test\n' >"$scratch/hosts"
 mount --bind "$scratch/hosts" /etc/hosts
 disk=$scratch/disk
-start_fake --lun "16M,file=$disk" --alua --portal 127.0.0.1 --portal 127.0.0.2
+start_fake --lun "8M,file=$disk" --alua --portal 127.0.0.1 --portal 127.0.0.2
 mnt=$scratch/mnt
 file=$mnt/lun0
 up () { # HOST OPTIONS
@@ -19,7 +19,7 @@ up () { # HOST OPTIONS
 }
 waits () { # STATE SENSE
   say "$1"
-  start_load 1 --direct
+  begin_load
   fake alua 1 "$1"
   wait_for "lun_get '$mnt' 0 '.error | test (\"$2\")'" 10
   asked=$(fake_get .total.scsi)
@@ -28,6 +28,8 @@ waits () { # STATE SENSE
   [ "$asked" -le 60 ] || fail "$asked commands in 2 s"
   fake alua 1 optimized
   end_load
+  lun_up "$mnt" 0
+  lun_get "$mnt" 0 .alua | grep -q optimized || fail "the status says $(lun_get "$mnt" 0 .alua)"
   logged "$mnt" "$2" || fail "the log does not say why"
 }
 up 127.0.0.1 replacement_timeout=30,cmd_timeout=3
@@ -35,7 +37,7 @@ waits transitioning 04/0A
 waits standby 04/0B
 waits unavailable 04/0C
 fake alua 1 nonoptimized
-start_load 1 --direct
+begin_load
 end_load
 fake alua 1 optimized
 stop_lunfs "$mnt"
@@ -57,7 +59,7 @@ for n in 1 2 3; do
   group=1
   [ "$here" = "${portals[0]}" ] || group=2
   say "at $here"
-  start_load 1 --direct
+  begin_load
   fake alua $group standby
   wait_for "[ \"\$(lun_get '$mnt' 0 .portal)\" != $here ]" 20
   end_load

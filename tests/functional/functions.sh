@@ -400,26 +400,37 @@ fake_hit () { wait_for "[ \$(fake_hits ${1:-$rule}) -ge ${2:-1} ]" 20; }
 
 # -- load: overlapping verified I/O on $file while something happens to the target --------------------------------
 
-# start_load SECONDS [STRESS-OPTION...]
-start_load () {
-  local seconds=$1
-  shift
+# begin_load [STRESS-OPTION...]: until end_load
+begin_load () {
   requires stress
   load_seed=${LUNFS_STRESS_SEED:-$RANDOM}
   say "load: seed $load_seed"
-  stress --threads 4 --seconds "$seconds" --seed "$load_seed" "$@" "$file" >"$scratch/load.log" 2>&1 &
+  stress --threads 4 --seconds 36000 --seed "$load_seed" --direct "$@" "$file" >"$scratch/load.log" 2>&1 &
   load=$!
   cleanup_fn kill_quietly "$load"
-  wait_for "[ \"\$(lun_get '$mnt' '$(load_lun)' .counters.writes)\" -gt 100 ] || ! alive $load" 20
+  wait_for "grep -q running '$scratch/load.log' || ! alive $load" 30
+  load_works
 }
-load_lun () { echo "${file##*lun}"; }
-# end_load: it went on to its end and every byte it read was right; then what it wrote is on the target's disk.
-end_load () {
+# Wait until it has done some more.
+load_works () {
+  local writes
+  writes=$(lun_get "$mnt" "$(load_lun)" .counters.writes)
+  wait_for "[ \"\$(lun_get '$mnt' '$(load_lun)' .counters.writes)\" -gt $((writes + 50)) ] || ! alive $load" 30
+}
+# It went on to its end and every byte it read was right.
+halt_load () {
+  load_works
+  kill -TERM "$load" 2>/dev/null || :
   wait "$load" || fail "the load saw an error or wrong data: $(cat "$scratch/load.log")"
+}
+# The same, nobody else saw an error, and what it wrote is on the target's disk.
+end_load () {
+  halt_load
   sync "$file"
   same_data "$file" "$disk"
   expect_equal "$(lun_get "$mnt" "$(load_lun)" .counters.errors)" 0 "errors"
 }
+load_lun () { echo "${file##*lun}"; }
 
 # backing NAME SIZE: a sparse file for a LUN; prints its path.
 backing () {

@@ -114,8 +114,12 @@ failing (void)
 static void
 sense (bool (*match) (const uint8_t *), unsigned times, uint8_t key, uint8_t asc, uint8_t ascq)
 {
-  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = match, .times = times, .status = LUNFS_STATUS_CHECK_CONDITION,
-                                              .key = key, .asc = asc, .ascq = ascq });
+  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = match,
+                                              .times = times,
+                                              .status = LUNFS_STATUS_CHECK_CONDITION,
+                                              .key = key,
+                                              .asc = asc,
+                                              .ascq = ascq });
 }
 
 static void
@@ -130,11 +134,8 @@ static const struct {
   LunfsLoginOutcome outcome;
   int64_t least_ms, most_ms; /* of the pause after the second failure */
 } outcomes[] = {
-  { LUNFS_LOGIN_TRANSPORT, 150, 400 },
-  { LUNFS_LOGIN_BUSY, 150, 400 },
-  { LUNFS_LOGIN_AUTH, 24000, 36100 },
-  { LUNFS_LOGIN_NOT_FOUND, 4000, 6100 },
-  { LUNFS_LOGIN_REFUSED, 4000, 6100 },
+  { LUNFS_LOGIN_TRANSPORT, 150, 400 },   { LUNFS_LOGIN_BUSY, 150, 400 },      { LUNFS_LOGIN_AUTH, 24000, 36100 },
+  { LUNFS_LOGIN_NOT_FOUND, 4000, 6100 }, { LUNFS_LOGIN_REFUSED, 4000, 6100 },
 };
 
 START_TEST (test_refused)
@@ -501,6 +502,15 @@ START_TEST (test_fenced_by_recheck)
 }
 END_TEST
 
+static const char *
+error_text (void)
+{
+  static LunfsSessionSnapshot snapshot;
+
+  lunfs_session_snapshot (row.session, &snapshot);
+  return snapshot.error;
+}
+
 START_TEST (test_not_ready)
 {
   up ();
@@ -509,8 +519,13 @@ START_TEST (test_not_ready)
   row_run (&row, 10 * SECOND, 10000);
   ck_assert_uint_eq (io[0].done, 0);
   ck_assert_uint_le (lunfs_ram_stats (row.ram)->commands[0x00], 15); /* polls, does not spin */
+  ck_assert_ptr_nonnull (strstr (error_text (), "04/01"));
+  lunfs_ram_not_ready (row.ram, 0x0a); /* not what it waited for at first */
+  row_run (&row, 2 * SECOND, 10000);
+  ck_assert_ptr_nonnull (strstr (error_text (), "04/0A"));
   lunfs_ram_not_ready (row.ram, 0);
   ck_assert_int_eq (result (0, 2 * SECOND), 0);
+  ck_assert_str_eq (error_text (), "");
   ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 1);
 }
 END_TEST
@@ -634,7 +649,8 @@ START_TEST (test_busy_for_ever)
 {
   row.settings->replacement_timeout = 5;
   up ();
-  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = lunfs_ram_is_read, .times = G_MAXUINT, .status = LUNFS_STATUS_BUSY });
+  lunfs_ram_fault (row.ram,
+                   &(LunfsRamFault){ .match = lunfs_ram_is_read, .times = G_MAXUINT, .status = LUNFS_STATUS_BUSY });
   send_io (0, LUNFS_OP_READ, 0);
   ck_assert_int_eq (result (0, 35 * SECOND), -EIO);
   ck_assert_int_ge (row.now_us, 30 * SECOND);
@@ -647,8 +663,11 @@ START_TEST (test_deferred_error)
   up ();
   send_io (0, LUNFS_OP_WRITE, 0);
   ck_assert_int_eq (result (0, SECOND), 0);
-  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = lunfs_ram_is_read, .status = LUNFS_STATUS_CHECK_CONDITION,
-                                              .key = LUNFS_KEY_MEDIUM_ERROR, .asc = 0x0c, .deferred = true });
+  lunfs_ram_fault (row.ram, &(LunfsRamFault){ .match = lunfs_ram_is_read,
+                                              .status = LUNFS_STATUS_CHECK_CONDITION,
+                                              .key = LUNFS_KEY_MEDIUM_ERROR,
+                                              .asc = 0x0c,
+                                              .deferred = true });
   send_io (1, LUNFS_OP_READ, 1);
   ck_assert_int_eq (result (1, SECOND), 0); /* it was not about the read */
   ck_assert_uint_eq (row.deferrals, 1);

@@ -570,7 +570,7 @@ class Connection(threading.Thread):
         if not self.meet("dataout", lba=scsi.range_of(task.cdb) if task else None, lun=task.lun if task else None):
             return
         if not task:
-            if pdu.itt not in self.target.answered_early:
+            if pdu.itt not in self.target.answered_early:  # not on its way already
                 self.violation(f"Data-Out for an unknown task {pdu.itt:08x}")
             return
         if pdu.w40 != task.got or pdu.w36 != task.datasn:
@@ -631,6 +631,7 @@ class Connection(threading.Thread):
             elif action.name == "freeze":
                 self.frozen = True
             elif action.name == "r2t-beyond":
+                self.target.answered_early.add(task.itt)
                 self.ask_for_data(task, beyond=65536)
                 ended = True
             elif action.name in ("status", "sense"):
