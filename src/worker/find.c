@@ -149,10 +149,11 @@ lunfs_worker_find (LunfsWorker *w)
 {
   const LunfsSource *source = &w->settings->source;
 
-  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) { /* of an earlier worker: their files are open */
+  /* Of an earlier worker: their files may be open.  One that never was up may be no disk at all. */
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) {
     LunfsArenaLun *record = &w->arena->luns[i];
 
-    if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE))
+    if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE) && record->proven)
       lunfs_worker_add_lun (w, record->host, record->port, record->target_name, record->lun,
                             source->lun == LUNFS_LUN_ALL);
   }

@@ -52,3 +52,18 @@ credentials 'node.session.auth.username = joe' 'node.session.auth.password = one
 start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred"
 lun_up "$mnt" 1
 stop_lunfs "$mnt"
+
+say "a worker that starts while logins are refused knows what its predecessor knew, and no more"
+credentials user=joe password=one-way-secret
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred,stop_timeout=2" # nothing can be flushed
+lun_up "$mnt" 1
+tgt --mode account --op delete --user joe
+tgt --mode account --op new --user joe --password changed-secret
+tgt --mode account --op bind --tid "$tid" --user joe
+old=$(worker "$mnt")
+kill -KILL "$old"
+wait_for "[ \"\$(status_get '$mnt' .lunfs.workers_started)\" = 2 ]" 15
+wait_for "lun_get '$mnt' 1 .error | grep -q authentication" 15
+expect_equal "$(status_get "$mnt" '.targets | length')" 1 "targets in the status"
+expect_equal "$(status_get "$mnt" '[.targets[].luns[].lun] | tostring')" "[1]" "LUNs in the status"
+stop_lunfs "$mnt"
