@@ -38,11 +38,16 @@ void
 lunfs_worker_send_settled (LunfsWorker *w)
 {
   LunfsExit status = LUNFS_EXIT_OK;
+  g_autofree char *text = g_strdup (w->first_text);
 
   w->settled = true;
-  if (!w->any_up && w->only_final_errors && w->first_text)
+  if (w->first_text && !w->any_up && w->only_final_errors) {
     status = w->first_error;
-  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, w->first_text ? w->first_text : "");
+  } else if (w->first_text) { /* whoever reads it sees no other sign of that */
+    g_free (text);
+    text = g_strdup_printf ("%.400s; mounted, trying again", w->first_text);
+  }
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, text ? text : "");
 }
 
 /* One row or question has its first outcome. */
