@@ -116,6 +116,20 @@ hide (LunfsRow *row)
   }
 }
 
+/* Named by the user, and no disk.  LUN 0 of a tgtd is always its controller. */
+static void
+explain_no_disk (RowNews *news, const char *object)
+{
+  char *text = news->text;
+
+  if (news->row->record->lun == 0) {
+    news->text = g_strconcat (text, "; tgtd's disks begin at LUN 1; iscsi://HOST/TARGET mounts all", NULL);
+    g_free (text);
+  }
+  if (!news->row->settled)
+    lunfs_warning ("%s: %s", object, news->text);
+}
+
 static gboolean
 row_news_cb (gpointer data)
 {
@@ -133,8 +147,8 @@ row_news_cb (gpointer data)
   } else {
     if (news->outcome == LUNFS_LOGIN_OK)
       row_is_up (row);
-    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->settled)
-      lunfs_warning ("%s: %s", object, news->text);
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
+      explain_no_disk (news, object);
     lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
   }
   g_free (news->text);
