@@ -36,6 +36,8 @@ refused -o "credentials=$scratch/cred"
 refused
 
 say "mutual"
+credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-1
+refused -o "credentials=$scratch/cred" # tgtd has no account yet to prove itself with, and says so to nobody
 add_account the-target mutual-secret-1 outgoing
 credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-1
 start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "credentials=$scratch/cred"
@@ -43,9 +45,22 @@ lun_up "$mnt" 1
 same_data "$mnt/lun1" "$scratch/a"
 stop_lunfs "$mnt"
 
-say "the target proves itself with another secret: not our target"
+say "the target proves itself with another secret, under another name, or not at all: not our target"
+not_proven='the target did not prove its identity .*target_user and target_password'
 credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-2
 refused -o "credentials=$scratch/cred"
+expect_message "$not_proven"
+credentials user=joe password=one-way-secret target_user=a-target target_password=mutual-secret-1
+refused -o "credentials=$scratch/cred"
+expect_message "$not_proven"
+credentials user=joe password=another-secret target_user=the-target target_password=mutual-secret-1
+refused -o "credentials=$scratch/cred"
+! grep -q "$not_proven" "$scratch/message" || fail "it is our own password that is wrong"
+tgt --mode account --op unbind --tid "$tid" --user joe
+credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-1
+refused -o "credentials=$scratch/cred"
+expect_message "$not_proven"
+tgt --mode account --op bind --tid "$tid" --user joe
 
 say "iscsid.conf's names"
 credentials 'node.session.auth.username = joe' 'node.session.auth.password = one-way-secret'
