@@ -45,6 +45,15 @@ lun_up "$mnt" 1
 same_data "$mnt/lun1" "$scratch/a"
 stop_lunfs "$mnt"
 
+say "mutual, for all that the portal offers: each target proves itself"
+start_lunfs "iscsi://$portal" "$mnt" -o "credentials=$scratch/cred"
+wait_for "[ -f '$mnt/$iqn/lun1' ]" 15
+stop_lunfs "$mnt"
+credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-2
+expect_fail start_lunfs "iscsi://$portal" "$mnt" -o "credentials=$scratch/cred"
+expect_status 24
+expect_message 'the target did not prove its identity'
+
 say "the target proves itself with another secret, under another name, or not at all: not our target"
 not_proven='the target did not prove its identity .*target_user and target_password'
 credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-2
