@@ -314,8 +314,7 @@ lunfs_credentials_read_file (const char *path, LunfsCredentials *out, GError **e
   /* O_NONBLOCK: a FIFO must not hold us up. */
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) {
-    g_set_error (error, LUNFS_ERROR, errno == ENOENT ? LUNFS_EXIT_USAGE : LUNFS_EXIT_ACCESS,
-                 "credentials file '%s': %s", path, g_strerror (errno));
+    g_set_error (error, LUNFS_ERROR, lunfs_exit_of_path (errno), "credentials file '%s': %s", path, g_strerror (errno));
     return false;
   }
   g_autofree char *what = g_strdup_printf ("credentials file '%s'", path);
