@@ -1,12 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# All tests, from a bare Debian 12: installs what they need, builds with warnings as errors, runs "make check" and,
-# unless LUNFS_CHECK_QUICK=1, the unit tests and some functional ones again with AddressSanitizer and UBSan.
+#   contrib/check.sh         all tests, from a bare Debian 12
 #
+# Installs what they need, builds in build-check/ with warnings as errors, runs "make check" and, unless
+# LUNFS_CHECK_QUICK=1, the unit tests and some functional ones again with AddressSanitizer and UBSan.
 # The last line is "N passed, N failed, N skipped".  The status is not 0 if a test failed or was skipped that must run.
 set -uo pipefail
 # shellcheck source=contrib/lib.sh
 . "$(dirname "$0")/lib.sh"
+
+usage () { sed -n '3,7s/^# \{0,1\}//p' "$0"; }
+if [ "$#" -gt 0 ]; then
+  case $1 in
+    --help | -h)
+      usage
+      exit 0
+      ;;
+  esac
+  echo "error: unknown argument '$1'" >&2
+  usage >&2
+  exit 7
+fi
 
 passed=0 failed=0 skipped=0 verdict=1
 trap 'printf "%d passed, %d failed, %d skipped\n" "$passed" "$failed" "$skipped"; exit "$verdict"' EXIT
@@ -32,10 +46,10 @@ add_results () {
 
 export LC_ALL=C LUNFS_CI=1
 need_packages "${build_packages[@]}" check fuse3 tgt fio qemu-utils qemu-block-extra qemu-system-x86 e2fsprogs xfsprogs \
-  btrfs-progs jq python3 shellcheck attr busybox-static kmod mount util-linux procps psmisc libiscsi-bin || give_up "packages"
+  btrfs-progs jq python3 shellcheck attr busybox-static iproute2 kmod mount util-linux procps psmisc libiscsi-bin || give_up "packages"
 # fusermount3 looks for it; Debian's installer makes it, debootstrap does not.
 if [ ! -e /etc/mtab ]; then "${become_root[@]}" ln -s ../proc/self/mounts /etc/mtab; fi
-configure_tree --enable-werror || give_up "configure"
+configure_tree build-check --enable-werror || give_up "configure"
 
 as_root=()
 if [ "$(id -u)" != 0 ] && [ "$have_root" = yes ]; then as_root=(sudo env LC_ALL=C LUNFS_CI=1); fi

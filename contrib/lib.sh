@@ -37,9 +37,12 @@ need_packages () {
     >/dev/null
 }
 
-# configure_tree [OPTION...]: sets $build.  Out of the way in build/, unless the source tree itself is configured
-# already (then configure refuses to work elsewhere) or LUNFS_BUILD_DIR names a finished build.
+# configure_tree DIRECTORY [OPTION...]: sets $build, a build tree of its own for each of the two scripts, so that one
+# does not replace the programs the other one runs; unless the source tree itself is configured already (then configure
+# refuses to work elsewhere, and keeps its options) or LUNFS_BUILD_DIR names a finished build.
 configure_tree () {
+  local directory=$1 old=
+  shift
   if [ -n "${LUNFS_BUILD_DIR:-}" ]; then
     build=$(cd "$LUNFS_BUILD_DIR" && pwd)
     [ -e "$build/config.status" ] || die "$build is not configured"
@@ -49,11 +52,13 @@ configure_tree () {
     say "autoreconf -fi"
     (cd "$top" && autoreconf -fi >/dev/null)
   fi
-  build=$top/build
+  build=$top/$directory
   if [ -e "$top/config.status" ]; then build=$top; fi
-  if [ ! -e "$build/config.status" ] || [ "$#" -gt 0 ]; then
-    say "configure $*"
-    mkdir -p "$build"
-    (cd "$build" && "$top/configure" -q "$@")
+  if [ -e "$build/config.status" ]; then
+    old=$("$build/config.status" --config)
+    case $old in *"$*"*) return 0 ;; esac
   fi
+  say "configure $old $*"
+  mkdir -p "$build"
+  (cd "$build" && eval "\"\$top/configure\" -q $old $*")
 }

@@ -5,23 +5,37 @@
 #   contrib/quickstart.sh               a private target on the loopback interface with a scratch LUN
 #   contrib/quickstart.sh iscsi://...   your own target instead, read-only (--write: writable)
 #   contrib/quickstart.sh --stop        unmount, stop the target, remove what was made
+#
+#   -o OPTIONS                          handed on to lunfs: -o credentials=FILE for a target that wants CHAP
 set -euo pipefail
 # shellcheck source=contrib/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-usage () {
-  sed -n '4,8s/^# \{0,1\}//p' "$0"
-  exit "$1"
+usage () { sed -n '5,9s/^# \{0,1\}//p' "$0"; }
+wrong () {
+  echo "error: $*" >&2
+  usage >&2
+  exit 7
 }
-action=start source='' write=no
-for arg; do
-  case $arg in
+action=start source='' write=no options=()
+while [ "$#" -gt 0 ]; do
+  case $1 in
     --stop) action=stop ;;
     --write) write=yes ;;
-    --help | -h) usage 0 ;;
-    iscsi://*) source=$arg ;;
-    *) usage 7 >&2 ;;
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    -o)
+      [ "$#" -gt 1 ] || wrong "-o needs OPTIONS, as lunfs has them"
+      options+=(-o "$2")
+      shift
+      ;;
+    -o?*) options+=("$1") ;;
+    iscsi://*) source=$1 ;;
+    *) wrong "unknown argument '$1'" ;;
   esac
+  shift
 done
 
 # Everything this script makes is in here (short: tgtd's control socket has a path of 108 bytes at most).
@@ -30,8 +44,9 @@ mnt=$state/mnt
 export TGT_IPC_SOCKET=$state/tgtd
 
 is_mounted () { grep -q " $1 " /proc/self/mounts; }
-running () { # PIDFILE: its process runs
-  [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null
+running () { # PIDFILE: its process runs; the file may vanish at any time
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
 }
 wait_until () { # SECONDS COMMAND...
   local n=$(($1 * 10))
@@ -48,6 +63,18 @@ tgt () {
   fi
 }
 lunfs_gone () { ! running "$state/lunfs.pid"; }
+# Loop devices on files of the mount, with what is mounted from them.
+complain_about_loops () {
+  local loop file target found=no
+  while read -r loop file; do
+    case $file in "$mnt"/*) ;; *) continue ;; esac
+    found=yes
+    echo "$loop is attached to $file; end that first:"
+    while read -r target; do echo "    umount $target"; done < <(findmnt --noheadings --output TARGET --source "$loop")
+    echo "    losetup --detach $loop"
+  done < <(losetup --list --noheadings --output NAME,BACK-FILE 2>/dev/null)
+  [ $found = yes ]
+}
 
 stop () {
   local loop
@@ -61,7 +88,8 @@ stop () {
     loop=$(cat "$state/loop")
     losetup --detach "$loop" 2>/dev/null || :
   fi
-  if is_mounted "$mnt"; then fusermount3 -u "$mnt"; fi
+  if complain_about_loops >&2; then exit 1; fi
+  if is_mounted "$mnt" && ! fusermount3 -u "$mnt"; then die "$mnt is in use (an open file, a shell in it)"; fi
   wait_until 40 lunfs_gone || die "lunfs does not end; see $state/lunfs.log"
   if running "$state/target.pid"; then kill -KILL "$(cat "$state/target.pid")"; fi
   if running "$state/tgtd.pid"; then kill -KILL "$(cat "$state/tgtd.pid")"; fi
@@ -98,7 +126,8 @@ portal_is_up () { tgt --mode portal --op show 2>/dev/null | grep -q ":$1,"; }
 # Without user namespaces an ordinary user has no tgtadm: the project's own small target takes its place.
 start_ramtgt () {
   make -s -C "$build" tests/tools/ramtgt
-  "$build/tests/tools/ramtgt" --port 0 </dev/null >"$state/target.log" 2>&1 &
+  "$build/tests/tools/ramtgt" --port 0 --iqn iqn.2026-01.org.example:quickstart --first-lun 1 \
+    </dev/null >"$state/target.log" 2>&1 &
   echo $! >"$state/target.pid"
   disown
   wait_until 5 grep -q 'listening on' "$state/target.log" || die "no target: $(cat "$state/target.log")"
@@ -152,26 +181,26 @@ fi
 packages=("${build_packages[@]}" fuse3 e2fsprogs mount util-linux)
 [ -n "$source" ] || packages+=(tgt)
 need_packages "${packages[@]}"
-# shellcheck disable=SC2119 # no options
-configure_tree
+configure_tree build
 say "make (in $build)"
 make -s -C "$build" -j"$(nproc)" lunfs
 
 if [ -e "$state" ]; then stop >/dev/null; fi # left over from a run that was cut short
 mkdir -m 700 "$state"
 mkdir "$mnt"
-own=yes options=()
+own=yes
 if [ -n "$source" ]; then
   own=no
-  [ "$write" = yes ] || options=(-o ro)
+  [ "$write" = yes ] || options=(-o ro "${options[@]}")
 else
-  options=(-o initiator_name=iqn.2026-01.org.example:quickstart-initiator) # leaves no name of its own behind
+  # leaves no name of its own behind
+  options=(-o initiator_name=iqn.2026-01.org.example:quickstart-initiator "${options[@]}")
   say "a private target with a LUN of 64 MiB"
   if ! start_tgtd; then
     [ "$(id -u)" != 0 ] || die "tgtd does not start: $(cat "$state/tgtd.log")"
     start_ramtgt
   fi
-  source=iscsi://$portal
+  source=iscsi://$portal/iqn.2026-01.org.example:quickstart # the files are mnt/lunN, without a colon in their paths
   echo "$source"
 fi
 
@@ -194,13 +223,16 @@ cat <<END
 the LUN:      $file
 its state:    $mnt/.lunfs/status.json
 END
+fio_file=$file
+case $file in *:*) fio_file="'${file//:/\\:}'" ;; esac # two files, else
 if [ "$own" = yes ] || [ "$write" = yes ]; then
   cat <<END
 go on with:   losetup --find --show --direct-io=on $file     (root: a block device; mount it)
               qemu-system-x86_64 -drive file=$file,format=raw,cache=none,aio=native
-              fio --name=try --filename=$file --direct=1 --rw=randread --bs=4k --iodepth=32 --ioengine=libaio --runtime=5
+              fio --name=try --filename=$fio_file --direct=1 --rw=randread --bs=4k --iodepth=32 --ioengine=libaio --runtime=5
 END
 else
   echo "read-only:    with --write before the URL it is writable"
 fi
+case $file in *:*) echo "note:         a ':' in a path is special to fio (write '\\:', quoted) and to qemu (write an absolute path)" ;; esac
 echo "stop it:      $0 --stop"

@@ -30,5 +30,7 @@ typedef enum {
 /* GError domain; code is a LunfsExit. */
 #define LUNFS_ERROR (lunfs_error_quark ())
 GQuark lunfs_error_quark (void);
+/* For a file named by the user that cannot be opened: USAGE if there is no such thing, else ACCESS. */
+LunfsExit lunfs_exit_of_path (int err);
 
 #endif

@@ -280,8 +280,9 @@ connect_next (Find *f)
     .port = f->port,
     .user = set->user,
     .password = set->password,
-    .target_user = set->target_user,
-    .target_password = set->target_password,
+    /* Portals that ask nobody for CHAP cannot prove themselves either (tgtd, unless told to); what they name has to. */
+    .target_user = f->target_name ? set->target_user : NULL,
+    .target_password = f->target_name ? set->target_password : NULL,
     .header_digest = f->target_name ? set->header_digest : LUNFS_DIGEST_NONE,
     .isid_random = f->isid_random,
     .isid_qualifier = ISID_QUALIFIER,

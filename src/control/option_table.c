@@ -193,7 +193,7 @@ const LunfsOption lunfs_options[] = {
   FLAG (ro, 'r', SET, read_only, "read only"),
   FLAG (read_only, 0, SET, read_only, "the same"),
   FLAG (rw, 0, CLEAR, read_only, "read and write (the default)"),
-  SIZE (buffer_size, 8 * MIB, 64 * GIB, "bound of the request buffers"),
+  SIZE (buffer_size, 8 * MIB, 64 * GIB, "bound of the request buffers [as much as max_background needs]"),
   SIZE (unstable_size, 1 * MIB, 64 * GIB, "bound of written data kept until the target has it on stable storage"),
 
   SECTION ("Files"),

@@ -1,75 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* getaddrinfo rather than GLib's resolver, which asks with AI_ADDRCONFIG: then a host that has nothing but its loopback
+ * interface (a network namespace) finds no address, not even in /etc/hosts. */
 #include "config.h"
 
 #include "control/resolve.h"
 
+#include <errno.h>
 #include <gio/gio.h>
+#include <netdb.h>
 #include <string.h>
+#include <sys/socket.h>
 
 typedef struct {
   char *host;
   LunfsResolveDone done;
   void *user;
-  GSocketAddressEnumerator *addresses;
-  GPtrArray *found;
+  char *found[LUNFS_RESOLVE_MAX];
+  unsigned n;
+  char *error;
 } Lookup;
 
 static void
-lookup_ended (Lookup *lookup, const char *error)
+lookup_free (gpointer data)
 {
-  g_autofree char *text = NULL;
+  Lookup *lookup = data;
 
-  if (lookup->found->len == 0)
-    text = g_strdup_printf ("cannot find the address of %s: %s", lookup->host, error ? error : "no such host");
-  lookup->done (lookup->user, (const char *const *) lookup->found->pdata, lookup->found->len, text);
-  g_ptr_array_unref (lookup->found);
-  g_object_unref (lookup->addresses);
+  for (unsigned i = 0; i < lookup->n; i++)
+    g_free (lookup->found[i]);
+  g_free (lookup->error);
   g_free (lookup->host);
   g_free (lookup);
 }
 
-static char *
-numeric (GInetSocketAddress *address)
-{
-  g_autofree char *text = g_inet_address_to_string (g_inet_socket_address_get_address (address));
-  guint32 scope = g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV6
-                      ? g_inet_socket_address_get_scope_id (address)
-                      : 0;
-
-  return scope ? g_strdup_printf ("%s%%%u", text, scope) : g_steal_pointer (&text);
-}
-
 static void
-next_cb (GObject *source, GAsyncResult *result, gpointer user_data)
+take_addresses (Lookup *lookup, const struct addrinfo *list)
 {
-  Lookup *lookup = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) address = g_socket_address_enumerator_next_finish (lookup->addresses, result, &error);
+  for (const struct addrinfo *a = list; a && lookup->n < LUNFS_RESOLVE_MAX; a = a->ai_next) {
+    char text[NI_MAXHOST];
 
-  if (!address || lookup->found->len >= LUNFS_RESOLVE_MAX) {
-    lookup_ended (lookup, error ? error->message : NULL);
-    return;
+    if (getnameinfo (a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
+      lookup->found[lookup->n++] = g_strdup (text);
   }
-  if (G_IS_INET_SOCKET_ADDRESS (address))
-    g_ptr_array_add (lookup->found, numeric (G_INET_SOCKET_ADDRESS (address)));
-  g_socket_address_enumerator_next_async (lookup->addresses, NULL, next_cb, lookup);
 }
 
-static gboolean
-start_cb (gpointer data)
+static void /* a thread of GLib's pool */
+look_up (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   Lookup *lookup = data;
-  g_autoptr (GSocketConnectable) name = g_network_address_new (lookup->host, 0);
+  g_autofree char *name = g_hostname_to_ascii (lookup->host);
+  const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+  struct addrinfo *list = NULL;
+  int result = name ? getaddrinfo (name, NULL, &hints, &list) : EAI_NONAME;
+  const char *why = result == EAI_SYSTEM ? g_strerror (errno) : gai_strerror (result);
 
-  lookup->addresses = g_socket_connectable_enumerate (name);
-  lookup->found = g_ptr_array_new_with_free_func (g_free);
-  g_socket_address_enumerator_next_async (lookup->addresses, NULL, next_cb, lookup);
-  return G_SOURCE_REMOVE;
+  if (result == 0) {
+    take_addresses (lookup, list);
+    freeaddrinfo (list);
+  }
+  if (lookup->n == 0)
+    lookup->error =
+        g_strdup_printf ("cannot find the address of %s: %s", lookup->host, result ? why : "it has none for TCP");
+  g_task_return_boolean (task, TRUE);
+}
+
+static void /* control thread */
+looked_up (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Lookup *lookup = g_task_get_task_data (G_TASK (result));
+
+  lookup->done (lookup->user, (const char *const *) lookup->found, lookup->n, lookup->error);
 }
 
 void
 lunfs_resolve (const char *host, LunfsResolveDone done, void *user)
 {
+  g_autoptr (GTask) task = NULL;
   Lookup *lookup;
 
   if (g_hostname_is_ip_address (host) || strchr (host, '%')) {
@@ -80,5 +85,7 @@ lunfs_resolve (const char *host, LunfsResolveDone done, void *user)
   lookup->host = g_strdup (host);
   lookup->done = done;
   lookup->user = user;
-  g_main_context_invoke (NULL, start_cb, lookup);
+  task = g_task_new (NULL, NULL, looked_up, NULL);
+  g_task_set_task_data (task, lookup, lookup_free);
+  g_task_run_in_thread (task, look_up);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Host names -> numeric addresses, without ever making a lane wait: GIO asks in a thread of its own. */
+/* Host names -> numeric addresses, without ever making a lane wait: asked in a thread of its own. */
 #ifndef LUNFS_RESOLVE_H
 #define LUNFS_RESOLVE_H
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Credentials.  No message here ever holds a part of the text that was read: a wrong line may be a password. */
+/* Credentials.  No message here holds a part of the text that was read, which may be a password, but for a name that
+ * resembles a known one. */
 #include "config.h"
 
 #include "control/secret.h"
 
+#include "control/option_value.h"
 #include "lunfs/error.h"
 
 #include <errno.h>
@@ -13,6 +15,8 @@
 #include <unistd.h>
 
 #define TEXT_MAX_BYTES 65536
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a UTF-8 text with it */
+#define NAME_MAX_BYTES 40
 #define VALUE_MAX_BYTES 255 /* RFC 7143 6.1: a text value without agreement on more */
 
 static const struct {
@@ -27,6 +31,22 @@ static const struct {
   { "node.session.auth.password", offsetof (LunfsCredentials, password) },
   { "node.session.auth.username_in", offsetof (LunfsCredentials, target_user) },
   { "node.session.auth.password_in", offsetof (LunfsCredentials, target_password) },
+};
+
+/* What is often written for them, to suggest the right name. */
+static const char *const alike[][2] = {
+  { "username", "user" },
+  { "login", "user" },
+  { "chap_user", "user" },
+  { "passwd", "password" },
+  { "pass", "password" },
+  { "secret", "password" },
+  { "chap_password", "password" },
+  { "mutual_user", "target_user" },
+  { "user_in", "target_user" },
+  { "target_secret", "target_password" },
+  { "mutual_password", "target_password" },
+  { "password_in", "target_password" },
 };
 
 /* What else stands in an iscsid.conf. */
@@ -108,6 +128,49 @@ check_value (const char *value, const char *what, unsigned line, GError **error)
   return true;
 }
 
+static const char *
+nearer (const char *name, const char *known, const char *means, unsigned *best, const char *found)
+{
+  unsigned distance = lunfs_edit_distance (name, known);
+
+  if (distance >= *best)
+    return found;
+  *best = distance;
+  return means;
+}
+
+/* The name that must have been meant, or NULL: then it may well be a piece of a password. */
+static const char *
+suggest (const char *name)
+{
+  static const char letters[] = G_CSET_a_2_z "_.-";
+  g_autofree char *wanted = g_ascii_strdown (name, -1);
+  unsigned best = MIN ((unsigned) strlen (name) / 3 + 1, 4);
+  const char *found = NULL;
+
+  if (strlen (name) > NAME_MAX_BYTES || strspn (wanted, letters) != strlen (wanted))
+    return NULL;
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    found = nearer (wanted, names[i].name, names[i].name, &best, found);
+  for (size_t i = 0; i < G_N_ELEMENTS (alike); i++)
+    found = nearer (wanted, alike[i][0], alike[i][1], &best, found);
+  return found;
+}
+
+static bool
+unknown_name (const char *name, const char *what, unsigned line, GError **error)
+{
+  const char *meant = suggest (name);
+  g_autofree char *why = NULL;
+
+  if (!meant)
+    return bad_line (error, what, line,
+                     "unknown name before '='; known are user, password, target_user, target_password "
+                     "(a password that holds '=' is written as password=…)");
+  why = g_strdup_printf ("unknown name '%s'; did you mean '%s'?", name, meant);
+  return bad_line (error, what, line, why);
+}
+
 /* @text is one trimmed line "name = value"; cut in place. */
 static bool
 parse_pair (char *text, const char *what, unsigned line, LunfsCredentials *c, GError **error)
@@ -121,9 +184,7 @@ parse_pair (char *text, const char *what, unsigned line, LunfsCredentials *c, GE
   if (!where && is_foreign (name))
     return true;
   if (!where)
-    return bad_line (error, what, line,
-                     "unknown name before '='; known are user, password, target_user, target_password "
-                     "(a password that holds '=' is written as password=…)");
+    return unknown_name (name, what, line, error);
   if (*where)
     return bad_line (error, what, line, "given twice");
   if (!check_value (value, what, line, error))
@@ -162,6 +223,8 @@ lunfs_credentials_parse (const char *text, const char *what, LunfsCredentials *o
 {
   LunfsCredentials c = { 0 };
   bool ok;
+  if (g_str_has_prefix (text, BYTE_ORDER_MARK))
+    text += strlen (BYTE_ORDER_MARK);
   if (is_lone_password (text)) {
     c.password = g_strndup (text, strcspn (text, "\r\n"));
     ok = check_value (c.password, what, 1, error);
@@ -251,8 +314,7 @@ lunfs_credentials_read_file (const char *path, LunfsCredentials *out, GError **e
   /* O_NONBLOCK: a FIFO must not hold us up. */
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) {
-    g_set_error (error, LUNFS_ERROR, errno == ENOENT ? LUNFS_EXIT_USAGE : LUNFS_EXIT_ACCESS,
-                 "credentials file '%s': %s", path, g_strerror (errno));
+    g_set_error (error, LUNFS_ERROR, lunfs_exit_of_path (errno), "credentials file '%s': %s", path, g_strerror (errno));
     return false;
   }
   g_autofree char *what = g_strdup_printf ("credentials file '%s'", path);

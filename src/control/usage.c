@@ -20,14 +20,14 @@ long_name (const LunfsOption *o)
   return g_strdup_printf (o->value_optional ? "--%s[=%s]" : "--%s=%s", kebab, o->value_name);
 }
 
-/* " [120]" where the default is a number in the settings, else "". */
+/* " [120]" where the default is a number in the settings, else "": then the text says what it is. */
 static char *
 default_text (const LunfsOption *o, const LunfsSettings *defaults)
 {
   const void *at = (const char *) defaults + o->offset;
   if (o->kind == LUNFS_OPT_INT)
     return g_strdup_printf (" [%d]", *(const int *) at);
-  if (o->kind == LUNFS_OPT_SIZE)
+  if (o->kind == LUNFS_OPT_SIZE && *(const uint64_t *) at)
     return g_strdup_printf (" [%" G_GUINT64_FORMAT "M]", *(const uint64_t *) at >> 20);
   return g_strdup ("");
 }

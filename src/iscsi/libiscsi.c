@@ -199,6 +199,19 @@ classify_login (const char *text)
   return LUNFS_LOGIN_TRANSPORT;
 }
 
+/* Mutual CHAP: our own proof was accepted, but the target's was wrong or did not come. */
+static bool
+target_not_proven (const char *text)
+{
+  static const char *const words[] = { "Invalid CHAP_R", "Wrong CHAP targetname", "Wrong size of CHAP_R",
+                                       "did not return CHAP_N", "did not return CHAP_R" };
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (words); i++)
+    if (strstr (text, words[i]))
+      return true;
+  return false;
+}
+
 static const char *
 login_text (LunfsLoginOutcome outcome, const char *text)
 {
@@ -209,6 +222,9 @@ login_text (LunfsLoginOutcome outcome, const char *text)
            "name whose length divided by 4 leaves 2)";
   switch (outcome) {
   case LUNFS_LOGIN_AUTH:
+    if (text && target_not_proven (text))
+      return "mutual authentication failed: the target did not prove its identity (check target_user and "
+             "target_password, and that the target has them for mutual CHAP)";
     return "login refused: authentication failed (check user and credentials, and that the target allows this "
            "initiator name)";
   case LUNFS_LOGIN_NOT_FOUND:

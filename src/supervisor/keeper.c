@@ -168,12 +168,29 @@ reap (Keeper *k)
 
 /* ---- actions ---- */
 
+/* login_wait has passed without an outcome: say at least that. */
+static void
+say_unsettled (Keeper *k)
+{
+  const LunfsSource *source = &k->settings->source;
+  bool v6 = strchr (source->host, ':') != NULL, some = false;
+
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+    some |= __atomic_load_n (&k->arena->luns[i].used, __ATOMIC_ACQUIRE) && k->arena->luns[i].proven;
+  g_snprintf (k->text, sizeof k->text, "%s %s%s%s:%u%s; mounted, trying again",
+              some ? "not every LUN of" : "no answer yet from", v6 ? "[" : "", source->host, v6 ? "]" : "",
+              source->port, some ? " has answered yet" : "");
+}
+
 static void
 become_ready (Keeper *k)
 {
-  g_autofree char *state = g_strdup_printf ("READY=1\nSTATUS=%s on %s%s%s", k->settings->source_text,
-                                            k->settings->mountpoint, *k->text ? ": " : "", k->text);
+  g_autofree char *state = NULL;
 
+  if (!k->policy.settled && k->settings->login_wait > 0)
+    say_unsettled (k);
+  state = g_strdup_printf ("READY=1\nSTATUS=%s on %s%s%s", k->settings->source_text, k->settings->mountpoint,
+                           *k->text ? ": " : "", k->text);
   if (k->pidfile)
     lunfs_ready_write_pidfile (k->pidfile);
   lunfs_ready_notify (state);

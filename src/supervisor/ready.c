@@ -145,7 +145,7 @@ lunfs_ready_check_pidfile (const char *path, GError **error)
   int fd = open (path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 
   if (fd < 0) {
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS, "pid file %s: %s", path, g_strerror (errno));
+    g_set_error (error, LUNFS_ERROR, lunfs_exit_of_path (errno), "pid file '%s': %s", path, g_strerror (errno));
     return false;
   }
   close (fd);

@@ -131,7 +131,7 @@ open_file (const char *path, GError **error)
 {
   int fd = open (path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
   if (fd < 0) {
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS, "log file '%s': %s", path, g_strerror (errno));
+    g_set_error (error, LUNFS_ERROR, lunfs_exit_of_path (errno), "log file '%s': %s", path, g_strerror (errno));
     return false;
   }
   if (log_fd < 0) {

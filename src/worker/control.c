@@ -15,6 +15,19 @@
 
 /* ---- status ---- */
 
+/* Known from an earlier worker, though the target has not answered this one yet. */
+static bool
+has_rows (const LunfsWorker *w, const char *target_name)
+{
+  for (unsigned i = 0; i < w->rows->len; i++) {
+    const LunfsRow *row = w->rows->pdata[i];
+
+    if (!row->hidden && g_strcmp0 (row->record->target_name, target_name) == 0)
+      return true;
+  }
+  return false;
+}
+
 char *
 lunfs_worker_status (void *user)
 {
@@ -50,7 +63,7 @@ lunfs_worker_status (void *user)
   for (unsigned i = 0; i < w->askings->len; i++) {
     LunfsAsking *a = w->askings->pdata[i];
 
-    if (!a->found)
+    if (!a->found && !has_rows (w, a->target_name))
       targets[status.ntargets++] = (LunfsStatusTarget){ a->target_name, a->host, a->error, a->port };
   }
   text = lunfs_status_text (&status);

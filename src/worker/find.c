@@ -9,6 +9,8 @@
 #include "iscsi/libiscsi.h"
 #include "lunfs/log.h"
 
+#include <string.h>
+
 #define MAX_TARGETS 256
 #define MAX_QUESTIONS 16 /* connections that ask what there is, at once */
 #define FIND_PAUSE_MIN_MS 250
@@ -48,8 +50,9 @@ ask_again_cb (gpointer data)
 static void
 asking_failed (LunfsAsking *a, LunfsExit status, const char *text)
 {
-  g_autofree char *object = g_strdup_printf ("%s%s%s:%u", a->target_name ? a->target_name : "discovery",
-                                             a->target_name ? " at " : " on ", a->host, a->port);
+  g_autofree char *object =
+      g_strdup_printf (strchr (a->host, ':') ? "%s %s [%s]:%u" : "%s %s %s:%u",
+                       a->target_name ? a->target_name : "discovery", a->target_name ? "at" : "on", a->host, a->port);
 
   if (g_strcmp0 (a->error, text) != 0)
     lunfs_warning ("%s: %s; trying again", object, text);
@@ -149,10 +152,11 @@ lunfs_worker_find (LunfsWorker *w)
 {
   const LunfsSource *source = &w->settings->source;
 
-  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) { /* of an earlier worker: their files are open */
+  /* Of an earlier worker: their files may be open.  One that never was up may be no disk at all. */
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) {
     LunfsArenaLun *record = &w->arena->luns[i];
 
-    if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE))
+    if (__atomic_load_n (&record->used, __ATOMIC_ACQUIRE) && record->proven)
       lunfs_worker_add_lun (w, record->host, record->port, record->target_name, record->lun,
                             source->lun == LUNFS_LUN_ALL);
   }

@@ -38,11 +38,16 @@ void
 lunfs_worker_send_settled (LunfsWorker *w)
 {
   LunfsExit status = LUNFS_EXIT_OK;
+  g_autofree char *text = g_strdup (w->first_text);
 
   w->settled = true;
-  if (!w->any_up && w->only_final_errors && w->first_text)
+  if (w->first_text && !w->any_up && w->only_final_errors) {
     status = w->first_error;
-  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, w->first_text ? w->first_text : "");
+  } else if (w->first_text) { /* whoever reads it sees no other sign of that */
+    g_free (text);
+    text = g_strdup_printf ("%.400s; mounted, trying again", w->first_text);
+  }
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, text ? text : "");
 }
 
 /* One row or question has its first outcome. */
@@ -111,6 +116,20 @@ hide (LunfsRow *row)
   }
 }
 
+/* Named by the user, and no disk.  LUN 0 of a tgtd is always its controller. */
+static void
+explain_no_disk (RowNews *news, const char *object)
+{
+  char *text = news->text;
+
+  if (news->row->record->lun == 0) {
+    news->text = g_strconcat (text, "; tgtd's disks begin at LUN 1; iscsi://HOST/TARGET mounts all", NULL);
+    g_free (text);
+  }
+  if (!news->row->settled)
+    lunfs_warning ("%s: %s", object, news->text);
+}
+
 static gboolean
 row_news_cb (gpointer data)
 {
@@ -128,8 +147,8 @@ row_news_cb (gpointer data)
   } else {
     if (news->outcome == LUNFS_LOGIN_OK)
       row_is_up (row);
-    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->settled)
-      lunfs_warning ("%s: %s", object, news->text);
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
+      explain_no_disk (news, object);
     lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
   }
   g_free (news->text);

@@ -11,6 +11,9 @@ cmp "$scratch/help" "$scratch/help2"
 for word in credentials replacement_timeout header_digest allow_other; do
   grep -q "${word//_/[-_]}" "$scratch/help" || fail "--help does not name $word"
 done
+grep -q -- '--unstable-size=SIZE .*\[64M\]' "$scratch/help"
+grep -q -- '--buffer-size=SIZE .*\[as much as max_background needs\]' "$scratch/help"
+! grep -F '[0M]' "$scratch/help" || fail "a default of nothing"
 
 usage='usage|option|argument|source|mount ?point|--help'
 mkdir "$scratch/mnt"

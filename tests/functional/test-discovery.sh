@@ -55,6 +55,12 @@ expect_status 2
 expect_message '77'
 ! mounted "$mnt" || fail "still mounted"
 
+say "tgtd's LUN 0 is no disk"
+expect_fail start_lunfs "iscsi://$portal/$first/0" "$mnt"
+expect_status 2
+expect_message "not a disk .*tgtd's disks begin at LUN 1; iscsi://HOST/TARGET mounts all"
+! mounted "$mnt" || fail "still mounted"
+
 say "a portal without targets for us"
 start_target empty
 add_target hidden

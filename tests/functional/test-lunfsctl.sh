@@ -17,7 +17,7 @@ start_lunfs "iscsi://$portal/$iqn" "$mnt" -o noop_out_interval=1,noop_out_timeou
 lun_up "$mnt" 1
 lun_up "$mnt" 2
 touch "$scratch/plain"
-start_lunfs "iscsi://$portal/$iqn/2" "$scratch/plain"
+start_lunfs "iscsi://$portal/$iqn/2" "$scratch/plain" -o ro # the LUN has a mount that writes
 
 say "status"
 lunfsctl status "$mnt" | jq -e '.targets[0].luns | length == 2'

@@ -5,9 +5,10 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 private_mounts
-requires tgtd losetup mkfs.ext4 debugfs fusermount3
+requires tgtd losetup mkfs.ext4 debugfs fusermount3 fio
 not_under_valgrind "quickstart runs its own lunfs"
-export LUNFS_BUILD_DIR=$top_builddir
+export LUNFS_BUILD_DIR=$top_builddir STATE_DIRECTORY=$scratch/state
+mkdir "$STATE_DIRECTORY"
 export LUNFS_QUICKSTART_DIR=$scratch/root
 state=$LUNFS_QUICKSTART_DIR
 quickstart=$top_srcdir/contrib/quickstart.sh
@@ -22,15 +23,52 @@ run () {
 stop_left () { [ ! -e "$state" ] || LUNFS_QUICKSTART_DIR=$state "$quickstart" --stop; }
 cleanup_fn stop_left
 
+try_fio () { # the line it prints works as it stands
+  local line
+  line=$(sed -n 's/^ *fio /fio /p' "$out")
+  say "$line"
+  eval "$line --runtime=1" >"$scratch/fio.out" 2>&1 || fail "$(cat "$scratch/fio.out")"
+}
+
+say "arguments"
+run "$quickstart" --help
+head -n 1 "$out" | grep -q '^ *contrib/quickstart.sh ' || fail "--help begins with another line"
+grep -q -- '--stop' "$out" || fail "--help does not name --stop"
+for wrong in --bogus http://127.0.0.1 -o; do
+  expect_fail "$quickstart" --write $wrong
+  expect_status 7
+  head -n 1 "$scratch/message" | grep -q -- "$wrong" || fail "$wrong is not named"
+done
+[ ! -e "$state" ] || fail "it did something"
+expect_fail "$top_srcdir/contrib/check.sh" --bogus
+expect_status 7
+head -n 1 "$scratch/message" | grep -q -- "--bogus" || fail "--bogus is not named"
+run "$top_srcdir/contrib/check.sh" --help
+head -n 1 "$out" | grep -q '^ *contrib/check.sh ' || fail "check.sh --help begins with another line"
+! grep -q '==>' "$out" || fail "--help runs something"
+
 say "root"
 run "$quickstart"
 grep -q 'read back' "$out"
-file=$(find "$state/mnt" -name lun1)
+file=$state/mnt/lun1
 [ -f "$file" ] || fail "no LUN"
 grep -q -- "$file" "$out" || fail "the file is not shown"
+try_fio
 say "again: nothing to do"
 run "$quickstart"
 grep -q 'running already' "$out"
+say "--stop while a loop device is attached, and a file system mounted from it"
+attach_loop "$file" --direct-io=on
+mkfs.ext4 -q "$loop"
+mkdir "$scratch/fs"
+mount "$loop" "$scratch/fs"
+cleanup_fn umount -q "$scratch/fs"
+expect_fail "$quickstart" --stop
+expect_message "$loop is attached to $file"
+expect_message "umount $scratch/fs"
+expect_message "losetup --detach $loop"
+sed -n 's/^    //p' "$scratch/message" >"$scratch/commands"
+. "$scratch/commands"
 tgtd=$(cat "$state/tgtd.pid")
 supervisor=$(cat "$state/lunfs.pid")
 run "$quickstart" --stop
@@ -50,6 +88,17 @@ run "$quickstart" "iscsi://$portal/$iqn"
 cmp "$state/mnt/lun1" "$own"
 ! dd if=/dev/zero of="$state/mnt/lun1" bs=512 count=1 conv=notrunc 2>/dev/null || fail "it is writable"
 run "$quickstart" --stop
+say "-o, and a path with colons"
+(umask 077; printf 'user=joe\npassword=twelve-bytes\n' >"$scratch/cred")
+add_account joe twelve-bytes
+run "$quickstart" --write -o "credentials=$scratch/cred" -o noatime "iscsi://$portal"
+cmp "$state/mnt/$iqn/lun1" "$own"
+grep -q "$state/mnt.*noatime" /proc/self/mounts
+try_fio
+grep -q "^note:.*':'" "$out"
+run "$quickstart" --stop
+cmp "$own" "$own.before"
+tgt --mode account --op unbind --tid "$tid" --user joe
 run "$quickstart" --write "iscsi://$portal/$iqn"
 cmp "$own" "$own.before"
 dd if=/dev/urandom of="$state/mnt/lun1" bs=512 count=1 conv=notrunc,fsync status=none

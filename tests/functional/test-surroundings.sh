@@ -49,4 +49,13 @@ done
 
 say "a pid file that cannot be written"
 expect_fail start_lunfs "$source" "$mnt" -o "pidfile=$scratch/none/pid"
+expect_status 7
+expect_message "pid file '$scratch/none/pid': No such file"
+ln -s /etc/passwd "$scratch/link.pid"
+expect_fail start_lunfs "$source" "$mnt" -o "pidfile=$scratch/link.pid"
 expect_status 13
+
+say "a log file that cannot be written"
+expect_fail start_lunfs "$source" "$mnt" -o "log=$scratch/none/log"
+expect_status 7
+expect_message "log file '$scratch/none/log': No such file"

@@ -97,7 +97,7 @@ START_TEST (test_open_fails)
 {
   g_autoptr (GError) error = NULL;
   ck_assert (!lunfs_log_open ("/nonexistent/log", LUNFS_LOG_NOTICE, 0, &error));
-  ck_assert_int_eq (error->code, LUNFS_EXIT_ACCESS);
+  ck_assert_int_eq (error->code, LUNFS_EXIT_USAGE);
   ck_assert (lunfs_log_open (NULL, LUNFS_LOG_NOTICE, 0, NULL));
 }
 END_TEST

@@ -23,6 +23,8 @@ static const struct {
   { "lone\n", NULL, "lone", NULL, NULL },
   { "lone\r\n", NULL, "lone", NULL, NULL },
   { "user=joe", "joe", NULL, NULL, NULL },
+  { "\xef\xbb\xbfuser=joe\r\npassword=secret\r\n", "joe", "secret", NULL, NULL },
+  { "\xef\xbb\xbflone\r\n", NULL, "lone", NULL, NULL },
 };
 
 static const struct {
@@ -30,13 +32,20 @@ static const struct {
 } wrong[] = {
   { "", "holds no user name" },
   { "# nothing\n", "holds no user name" },
-  { "pasword=hunter2\n", "line 1: unknown name" },
-  { "hunter2hunter2==", "line 1: unknown name" },
+  { "\xef\xbb\xbf", "holds no user name" },
+  { "pasword=hunter2\n", "line 1: unknown name 'pasword'; did you mean 'password'?" },
+  { "user=joe\nPassword = hunter2\n", "line 2: unknown name 'Password'; did you mean 'password'?" },
+  { "username=hunter2\n", "line 1: unknown name 'username'; did you mean 'user'?" },
+  { "target-pasword=hunter2\n", "unknown name 'target-pasword'; did you mean 'target_password'?" },
+  { "user=joe\npassword_in=hunter2\n", "unknown name 'password_in'; did you mean 'target_password'?" },
+  { "hunter2hunter2==", "line 1: unknown name before '='; known are user," },
+  { "correcthorse=battery=staple", "line 1: unknown name before '='" },
+  { "passw0rd-hunter2=", "line 1: unknown name before '='" },
   { "user=joe\nhunter2\n", "line 2: expected name=value" },
   { "hunter2\nhunter2\n", "line 1: expected name=value" },
   { "password=hunter2\npassword=hunter2\n", "line 2: given twice" },
   { "user=\n", "line 1: the value is empty" },
-  { "node.session.auth.passwd = hunter2\n", "line 1: unknown name" },
+  { "node.session.auth.passwd = hunter2\n", "did you mean 'node.session.auth.password'?" },
 };
 
 START_TEST (test_good)
@@ -60,6 +69,7 @@ START_TEST (test_wrong)
   ck_assert (!lunfs_credentials_parse (wrong[_i].text, "file 'x'", &c, &error));
   ck_assert_msg (strstr (error->message, wrong[_i].says) != NULL, "%s", error->message);
   ck_assert_ptr_null (strstr (error->message, "hunter2"));
+  ck_assert_ptr_null (strstr (error->message, "correct"));
 }
 END_TEST
 

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What bash completes for lunfs and lunfsctl.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+compopt () { :; } # only works while bash completes
+for program in lunfs lunfsctl; do
+  # shellcheck disable=SC1090
+  . "$top_srcdir/contrib/completion/$program"
+  complete -p "$program" | grep -q -- "-F _$program"
+done
+completes () { # WORDS-SO-FAR EXPECTED-REGEX: one of the completions, whole
+  IFS=' ' read -r -a COMP_WORDS <<<"$1"
+  case $1 in *' ') COMP_WORDS+=('') ;; esac
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  ( # as in an interactive shell
+    trap - ERR EXIT
+    set +eu
+    "_${COMP_WORDS[0]}"
+    printf '%s\n' "${COMPREPLY[@]}"
+  ) >"$scratch/completions"
+  grep -qxE -- "$2" "$scratch/completions" || fail "'$1' is completed to: $(cat "$scratch/completions")"
+}
+: >"$scratch/some-file"
+completes 'lunfs --cred' '--credentials='
+completes 'lunfs --no-m' '--no-mlock'
+completes 'lunfs --debug' '--debug'
+completes 'lunfs -o replacement' 'replacement_timeout='
+completes 'lunfs -o ro,allow_r' 'ro,allow_root'
+completes 'lunfs --log-level = no' 'notice'
+completes 'lunfs --credentials = some' 'some-file'
+completes 'lunfs isc' 'iscsi://'
+completes 'lunfs iscsi://san some' 'some-file'
+completes 'lunfsctl st' 'status'
+completes 'lunfsctl --v' '--version'
+completes 'lunfsctl status some' 'some-file'
+completes 'lunfsctl set some-file noop_out_t' 'noop_out_timeout='
