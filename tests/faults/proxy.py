@@ -246,6 +246,18 @@ def check_drop(proxy):
     proxy('heal')
     assert read_all(b) == (b'', 'rst')
     proxy('wait current=0')
+    a, b = both(proxy)
+    proxy('drop down')
+    proxy('heal')
+    b.sendall(pdu(0x21))
+    assert read(a, 48) == pdu(0x21), 'nothing was lost'
+    proxy('drop down')
+    b.sendall(pdu(0x21))
+    proxy('wait up_held=0')
+    while not proxy.stats()['conns'][0]['down']['dropped']:
+        time.sleep(0.01)
+    proxy('heal')
+    assert read_all(a) == (b'', 'rst') and read_all(b) == (b'', 'rst'), 'no stream with a gap'
 
 
 def check_stall(proxy):

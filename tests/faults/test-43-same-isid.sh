@@ -14,7 +14,7 @@ lun_up "$mnt" 1
 lun_up "$mnt" 2
 
 # The other one: the same source, mount point, name and host, in a mount namespace of its own.
-twin () { # RUN-DIRECTORY
+twin () { # RUN-DIRECTORY [OPTION...]
   local run=$1
   shift
   : >"$scratch/twin.out"
@@ -37,7 +37,7 @@ twin () { # RUN-DIRECTORY
     kill -TERM $child
     wait $child
     echo "ended $?"' "$scratch" "$run" "$mnt" "$(command -v lunfs)" -o "log=$scratch/lunfs-twin.log" \
-    -o "initiator_name=$initiator" "${quick[@]}" -o stale_write_guard=on "iscsi://$portal/$iqn" "$mnt" \
+    -o "initiator_name=$initiator" "${quick[@]}" -o stale_write_guard=on "$@" "iscsi://$portal/$iqn" "$mnt" \
     <"$scratch/twin.in" >"$scratch/twin.out" 2>"$scratch/twin.err" &
   twin=$!
   cleanup_fn kill_quietly $twin
@@ -46,9 +46,10 @@ twin () { # RUN-DIRECTORY
 twin_relogins () { jq '[.targets[].luns[].counters.relogins] | add' "$scratch/twin.json"; }
 mkfifo "$scratch/twin.in"
 
-say "beside each other: a lock in /run/lunfs makes the second one take another ISID"
+# (Two that write to a LUN are refused by one host: functional/test-claim.)
+say "beside each other, one of them to read: a lock in /run/lunfs makes the second one take another ISID"
 start_load 1 --max-bytes 4m --pause 500
-twin shared
+twin shared -o ro
 exec 8>"$scratch/twin.in"
 wait_for "grep -q up '$scratch/twin.out'" 20
 sleep 3

@@ -41,7 +41,7 @@ attach_loop "$mnt/lun3" --direct-io=on
 mkfs.ext4 -q -E nodiscard "$loop"
 fs=$scratch/fs
 mkdir "$fs"
-cleanup_fn umount -l "$fs"
+cleanup_fn umount -l -q "$fs"
 mount "$loop" "$fs"
 start_fio
 start_load 2 --threads 6 --punch --zero --pause 300 --max-bytes 32m
