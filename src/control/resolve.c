@@ -6,30 +6,37 @@
 #include "control/resolve.h"
 
 #include <errno.h>
-#include <gio/gio.h>
+#include <glib.h>
 #include <netdb.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define MAX_THREADS 8 /* a name server that is down keeps each of them for seconds */
 
 typedef struct {
   char *host;
   LunfsResolveDone done;
   void *user;
+  atomic_uint steps; /* taken so far, each by one thread: ThreadSanitizer does not see GLib's locks between them */
   char *found[LUNFS_RESOLVE_MAX];
   unsigned n;
   char *error;
 } Lookup;
 
-static void
-lookup_free (gpointer data)
+static gboolean /* control thread */
+tell_cb (gpointer data)
 {
   Lookup *lookup = data;
 
+  g_return_val_if_fail (atomic_load (&lookup->steps) == 2, G_SOURCE_REMOVE);
+  lookup->done (lookup->user, (const char *const *) lookup->found, lookup->n, lookup->error);
   for (unsigned i = 0; i < lookup->n; i++)
     g_free (lookup->found[i]);
   g_free (lookup->error);
   g_free (lookup->host);
   g_free (lookup);
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -43,38 +50,41 @@ take_addresses (Lookup *lookup, const struct addrinfo *list)
   }
 }
 
-static void /* a thread of GLib's pool */
-look_up (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+static void /* a thread of the pool */
+look_up (gpointer data, gpointer unused)
 {
   Lookup *lookup = data;
-  g_autofree char *name = g_hostname_to_ascii (lookup->host);
   const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
   struct addrinfo *list = NULL;
-  int result = name ? getaddrinfo (name, NULL, &hints, &list) : EAI_NONAME;
-  const char *why = result == EAI_SYSTEM ? g_strerror (errno) : gai_strerror (result);
+  g_autofree char *name = NULL;
+  const char *why;
+  int result;
 
+  g_return_if_fail (atomic_load (&lookup->steps) == 1);
+  name = g_hostname_to_ascii (lookup->host);
+  result = name ? getaddrinfo (name, NULL, &hints, &list) : EAI_NONAME;
+  why = result == EAI_SYSTEM ? g_strerror (errno) : result ? gai_strerror (result) : "it has none for TCP";
   if (result == 0) {
     take_addresses (lookup, list);
     freeaddrinfo (list);
   }
   if (lookup->n == 0)
-    lookup->error =
-        g_strdup_printf ("cannot find the address of %s: %s", lookup->host, result ? why : "it has none for TCP");
-  g_task_return_boolean (task, TRUE);
+    lookup->error = g_strdup_printf ("cannot find the address of %s: %s", lookup->host, why);
+  atomic_store (&lookup->steps, 2);
+  /* Not g_main_context_invoke: at the end of the process it would call from here. */
+  g_idle_add_full (G_PRIORITY_DEFAULT, tell_cb, lookup, NULL);
 }
 
-static void /* control thread */
-looked_up (GObject *source, GAsyncResult *result, gpointer data)
+static gpointer
+make_pool (gpointer unused)
 {
-  Lookup *lookup = g_task_get_task_data (G_TASK (result));
-
-  lookup->done (lookup->user, (const char *const *) lookup->found, lookup->n, lookup->error);
+  return g_thread_pool_new (look_up, NULL, MAX_THREADS, FALSE, NULL);
 }
 
 void
 lunfs_resolve (const char *host, LunfsResolveDone done, void *user)
 {
-  g_autoptr (GTask) task = NULL;
+  static GOnce once = G_ONCE_INIT;
   Lookup *lookup;
 
   if (g_hostname_is_ip_address (host) || strchr (host, '%')) {
@@ -85,7 +95,6 @@ lunfs_resolve (const char *host, LunfsResolveDone done, void *user)
   lookup->host = g_strdup (host);
   lookup->done = done;
   lookup->user = user;
-  task = g_task_new (NULL, NULL, looked_up, NULL);
-  g_task_set_task_data (task, lookup, lookup_free);
-  g_task_run_in_thread (task, look_up);
+  atomic_store (&lookup->steps, 1);
+  g_thread_pool_push (g_once (&once, make_pool, NULL), lookup, NULL);
 }
