@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lunfs and its rivals through the same outages, one after the other, each with a tgtd of its own behind tests/tools/faultproxy:
-#   tests/run tests/bench/outages.sh [SYSTEM...]      lunfs qsd nbdfuse; about three minutes each
+#   tests/run tests/bench/outages.sh [SYSTEM...]      lunfs qsd nbdfuse; about three minutes each; LUNFS_OUTAGES=LIST for some
 # Prints one line per system and outage: errors that a program on the disk saw, its longest wait, wrong bytes, and whether
 # the disk works afterwards.  The README's table is made from it.
 # shellcheck source=tests/functional/functions.sh
@@ -126,6 +126,7 @@ try () { # SYSTEM OUTAGE
   kill_target "$tgt"
 }
 
+IFS=, read -ra outages <<<"${LUNFS_OUTAGES:-killed,reset,blackhole,frozen,grown,swapped}"
 for system; do
-  for outage in killed reset blackhole frozen grown swapped; do try "$system" "$outage"; done
+  for outage in "${outages[@]}"; do try "$system" "$outage"; done
 done
