@@ -10,6 +10,7 @@ requires fio ss
 truncate -s 32M "$scratch/disk0"
 start_ramtgt --file "$scratch/disk0" --size 32m --first-burst 262144 --mrdsl 262144 # all of a write may come unasked
 start_proxy
+lunfs_as=(env --default-signal=PIPE) # whoever runs this test may ignore it, and so would lunfs then
 mount_all 0 -o queue_depth=128
 lun_up "$mnt" 0
 pid=$(worker "$mnt")
