@@ -667,7 +667,8 @@ look_at (Connection *connection, Task *task)
       ram->stats.overlaps++;
   }
   ram->stats.commands[cmd->cdb[0]]++;
-  ram->stats.max_in_flight = MAX (ram->stats.max_in_flight, ++ram->stats.in_flight);
+  ram->stats.in_flight++;
+  ram->stats.max_in_flight = MAX (ram->stats.max_in_flight, ram->stats.in_flight);
   if (ram->logging) {
     range_of (cmd->cdb, &record.lba, &record.nblocks);
     if (cmd->cdb[0] == 0x42) {
