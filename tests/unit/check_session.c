@@ -1005,6 +1005,40 @@ START_TEST (test_stop_idle)
 }
 END_TEST
 
+/* In the very pass in which something else ends that would have gone on. */
+static LunfsTimer stop_timer;
+
+static void
+stop_fired (LunfsTimer *t)
+{
+  lunfs_session_stop (row.session, 2000);
+}
+
+START_TEST (test_stop_beside_login)
+{
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_LOGIN, SECOND);
+  stop_timer = (LunfsTimer){ .fire = stop_fired };
+  lunfs_lane_arm (row.lane, &stop_timer, 50); /* the login's answer comes after 100 us */
+  if (_i)
+    lunfs_ram_refuse (row.ram, LUNFS_LOGIN_AUTH, 1);
+  row_step (&row, 1000);
+  row_until (&row, LUNFS_SESSION_STOPPED, 10000);
+}
+END_TEST
+
+START_TEST (test_stop_beside_resolve)
+{
+  row.hold_resolve = true;
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_RESOLVE, SECOND);
+  lunfs_session_stop (row.session, 2000);
+  lunfs_session_resolved (row.session, row.addresses, 1, NULL);
+  row_until (&row, LUNFS_SESSION_STOPPED, 10000);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 0);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -1064,6 +1098,8 @@ main (void)
   tcase_add_loop_test (tc, test_recovery_disturbed, 0, 2);
   tcase_add_loop_test (tc, test_stop, 0, 2 * LUNFS_SESSION_STOPPED);
   tcase_add_loop_test (tc, test_stop_idle, 0, 3);
+  tcase_add_loop_test (tc, test_stop_beside_login, 0, 2);
+  tcase_add_test (tc, test_stop_beside_resolve);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
