@@ -269,13 +269,21 @@ lunfs_session_forget_features (LunfsSession *s)
   s->use10 = s->sync10 = s->sync_unsupported = false;
 }
 
+/* Not while it recovers: it has just been looked at, and what is written again after another login ends the same way. */
+static void
+look_again (LunfsSession *s, const char *why)
+{
+  if (s->state != LUNFS_SESSION_RECOVER)
+    lunfs_session_recheck (s, why);
+}
+
 static void
 went_read_only (LunfsSession *s)
 {
   if (s->info.modes.write_protected)
     return;
   s->info.modes.write_protected = true;
-  lunfs_session_recheck (s, "the LUN is write protected now");
+  look_again (s, "the LUN is write protected now");
 }
 
 /* A synchronisation that failed is not just sent again: a target that has dropped its cache would say GOOD the second
@@ -371,7 +379,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     break;
   case LUNFS_ACT_CAPACITY:
     finish_later (s, req, -verdict->err);
-    lunfs_session_recheck (s, sense);
+    look_again (s, sense);
     break;
   case LUNFS_ACT_SESSION_DEAD:
     requeue (s, req);

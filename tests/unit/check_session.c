@@ -1039,6 +1039,26 @@ START_TEST (test_stop_beside_resolve)
 }
 END_TEST
 
+/* What the LUN takes from nobody must not be a reason to log in again, for ever. */
+START_TEST (test_recovery_refused)
+{
+  static const struct {
+    uint8_t key, asc;
+    int result;
+  } refusals[] = { { LUNFS_KEY_DATA_PROTECT, 0x27, -EROFS }, { LUNFS_KEY_ILLEGAL_REQUEST, 0x21, -ENOSPC } };
+
+  recovering ();
+  sense (lunfs_ram_is_write, 1, refusals[_i].key, refusals[_i].asc, 0);
+  send_flags (0, LUNFS_OP_WRITE, 2, LUNFS_REQ_RECOVERY);
+  ck_assert_int_eq (result (0, SECOND), refusals[_i].result);
+  ck_assert_int_eq (row_state (&row), LUNFS_SESSION_RECOVER);
+  lunfs_session_serve (row.session);
+  row_run (&row, SECOND, 1000);
+  ck_assert_int_eq (row_state (&row), LUNFS_SESSION_UP);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 1);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -1096,6 +1116,7 @@ main (void)
   tcase_add_loop_test (tc, test_recovery_lost, 0, 3);
   tcase_add_test (tc, test_recovery_outlasts_replacement);
   tcase_add_loop_test (tc, test_recovery_disturbed, 0, 2);
+  tcase_add_loop_test (tc, test_recovery_refused, 0, 2);
   tcase_add_loop_test (tc, test_stop, 0, 2 * LUNFS_SESSION_STOPPED);
   tcase_add_loop_test (tc, test_stop_idle, 0, 3);
   tcase_add_loop_test (tc, test_stop_beside_login, 0, 2);
