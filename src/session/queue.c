@@ -634,6 +634,9 @@ submit (LunfsLayer *layer, LunfsRequest *req)
       finish_later (s, req, -ECANCELED);
   } else if (s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED) {
     finish_later (s, req, -EIO);
+  } else if (G_UNLIKELY (s->timeouts.request_limit > 0 && expired (s, req))) { /* waited to the left, behind others */
+    LUNFS_COUNT (s->stats, timeouts, 1);
+    finish_later (s, req, -EIO);
   } else {
     g_queue_push_tail_link (&s->waiting, &req->link);
   }
