@@ -602,6 +602,7 @@ strike (LunfsRam *ram, Task *task)
       task->cmd->status = struck.status;
       if (struck.status == LUNFS_STATUS_CHECK_CONDITION)
         check (task->cmd, struck.key, struck.asc, struck.ascq, struck.deferred);
+      task->cmd->underflow_bytes = struck.bytes;
     } else if (struck.kind == LUNFS_RAM_UNDERFLOW) {
       execute (ram, task->cmd);
       task->executed = true;

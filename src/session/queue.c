@@ -341,8 +341,7 @@ static void
 act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict, const char *sense)
 {
   switch (verdict->action) {
-  case LUNFS_ACT_DONE:
-    finish_later (s, req, 0);
+  case LUNFS_ACT_DONE: /* good() */
     break;
   case LUNFS_ACT_RETRY:
   case LUNFS_ACT_SPLIT:
@@ -398,32 +397,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
                    req->op == LUNFS_OP_READ ? "read" : "command", req->length, req->offset, sense);
 }
 
-static void
-answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
-{
-  LunfsSense sense;
-  LunfsVerdict verdict;
-  char text[128];
-
-  lunfs_sense_parse (cmd->sense, cmd->sense_len, &sense);
-  verdict = lunfs_sense_verdict (cmd->status, &sense, lunfs_command_kind (req));
-  lunfs_sense_text (cmd->status, &sense, text, sizeof text);
-  lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
-               req->offset, text, (int) verdict.action);
-  if (verdict.ua
-      & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
-    lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
-  if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
-      && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
-      && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
-          || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
-    flush_failed (s, req, &verdict, text);
-  else
-    act (s, req, cmd, &verdict, text);
-  if (req->result < 0 && sense.valid && sense.key == LUNFS_KEY_MEDIUM_ERROR)
-    medium_error (s, req, &sense, text);
-}
-
+/* It is done, perhaps after some effort (RECOVERED ERROR): is it all there? */
 static void
 good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
 {
@@ -436,7 +410,7 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     lunfs_notice ("%s: no longer reserved by another initiator", lunfs_session_label (s));
   }
   if (cmd->underflow_bytes && (req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE)) {
-    lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s),
+    lunfs_warning ("%s: the target moved %u bytes too few without an error", lunfs_session_label (s),
                    cmd->underflow_bytes);
     retry_now (s, req, &again);
     return;
@@ -457,6 +431,36 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
       req->result = -EOPNOTSUPP;
   }
   req->done (req);
+}
+
+static void
+answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
+{
+  LunfsSense sense;
+  LunfsVerdict verdict;
+  char text[128];
+
+  lunfs_sense_parse (cmd->sense, cmd->sense_len, &sense);
+  verdict = lunfs_sense_verdict (cmd->status, &sense, lunfs_command_kind (req));
+  lunfs_sense_text (cmd->status, &sense, text, sizeof text);
+  lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
+               req->offset, text, (int) verdict.action);
+  if (verdict.ua
+      & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
+    lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
+  if (verdict.action == LUNFS_ACT_DONE) {
+    good (s, req, cmd);
+    return;
+  }
+  if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
+      && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
+      && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
+          || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
+    flush_failed (s, req, &verdict, text);
+  else
+    act (s, req, cmd, &verdict, text);
+  if (req->result < 0 && sense.valid && sense.key == LUNFS_KEY_MEDIUM_ERROR)
+    medium_error (s, req, &sense, text);
 }
 
 /* Killed its session again and again, for so long that it may be the cause: every request is answered in its time. */

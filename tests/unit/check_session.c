@@ -1039,6 +1039,34 @@ START_TEST (test_stop_beside_resolve)
 }
 END_TEST
 
+/* RECOVERED ERROR is no error, and no excuse: too little data is asked for again, an answer that is none is none. */
+START_TEST (test_recovered)
+{
+  LunfsRamFault f = { .status = LUNFS_STATUS_CHECK_CONDITION, .key = LUNFS_KEY_RECOVERED, .asc = 0x17 };
+
+  lunfs_ram_conf (row.ram)->lbpme = true;
+  up ();
+  lunfs_ram_data (row.ram)[BS] = 0x77;
+  f.match = lunfs_ram_is_read;
+  f.bytes = BS;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (0, LUNFS_OP_READ, 1);
+  ck_assert_int_eq (result (0, SECOND), 0);
+  ck_assert_uint_eq (io[0].data[0], 0x77);
+  f.match = NULL;
+  f.bytes = 0;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (1, LUNFS_OP_EXTENT, 1);
+  ck_assert_int_eq (result (1, SECOND), -EOPNOTSUPP);
+  send_io (2, LUNFS_OP_EXTENT, 1);
+  ck_assert_int_eq (result (2, SECOND), 0);
+  f.match = lunfs_ram_is_write;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (3, LUNFS_OP_WRITE, 1);
+  ck_assert_int_eq (result (3, SECOND), 0); /* as it says */
+}
+END_TEST
+
 /* What the LUN takes from nobody must not be a reason to log in again, for ever. */
 START_TEST (test_recovery_refused)
 {
@@ -1106,6 +1134,7 @@ main (void)
   tcase_add_loop_test (tc, test_retries, 0, G_N_ELEMENTS (retried));
   tcase_add_test (tc, test_losses_are_no_tries);
   tcase_add_test (tc, test_underflow);
+  tcase_add_test (tc, test_recovered);
   tcase_add_loop_test (tc, test_ten, 0x20, 0x21);
   tcase_add_loop_test (tc, test_ten, 0x24, 0x25);
   tcase_add_test (tc, test_no_sync);
