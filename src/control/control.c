@@ -3,6 +3,7 @@
 
 #include "control/control.h"
 
+#include "control/status.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 
@@ -71,8 +72,9 @@ render (JsonObject *object)
 {
   g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), object);
   g_autofree char *text = json_to_string (root, FALSE);
+  g_autofree char *valid = lunfs_json_make_valid (text);
 
-  return g_strconcat (text, "\n", NULL);
+  return g_strconcat (valid, "\n", NULL);
 }
 
 /* One request; the reply's line. */

@@ -14,6 +14,8 @@
 
 #define MAX_LUNS 1024
 #define ANSWER_BYTES (8 + 8 * MAX_LUNS)
+#define MAX_TARGETS 1024
+#define HOST_MAX_BYTES 253
 #define MAX_TRIES 20 /* unit attentions of the fresh nexus, BUSY */
 /* No LUN's session has this number: asking must not end one by session reinstatement. */
 #define ISID_QUALIFIER 0xffff
@@ -180,22 +182,23 @@ on_dead (void *user, const char *why)
   end (user, LUNFS_LOGIN_TRANSPORT, why);
 }
 
-/* "ip:port,tpgt" or "[v6]:port,tpgt" */
+/* "ip:port,tpgt" or "[v6]:port,tpgt"; by RFC 7143 13.8 the host may be a name, too. */
 static bool
 split_portal (const char *portal, char **host, uint16_t *port)
 {
   const char *colon = strrchr (portal, ':');
-  size_t len;
+  size_t len = colon ? (size_t) (colon - portal) : 0;
+  unsigned long number = colon && g_ascii_isdigit (colon[1]) ? strtoul (colon + 1, NULL, 10) : 0;
 
-  if (!colon || colon == portal)
+  if (len > 1 && portal[0] == '[' && portal[len - 1] == ']') {
+    portal++;
+    len -= 2;
+  }
+  if (len == 0 || len > HOST_MAX_BYTES || number == 0 || number > UINT16_MAX)
     return false;
-  len = (size_t) (colon - portal);
-  if (portal[0] == '[' && portal[len - 1] == ']')
-    *host = g_strndup (portal + 1, len - 2);
-  else
-    *host = g_strndup (portal, len);
-  *port = (uint16_t) strtoul (colon + 1, NULL, 10);
-  return *port != 0;
+  *host = g_strndup (portal, len);
+  *port = (uint16_t) number;
+  return true;
 }
 
 static LunfsFoundTarget *
@@ -235,6 +238,8 @@ on_target (void *user, const char *name, const char *portal)
   if (!split_portal (portal, &host, &port))
     return;
   target = find_target (f->targets, name);
+  if (!target && f->targets->len >= MAX_TARGETS)
+    return;
   if (!target) {
     target = g_new0 (LunfsFoundTarget, 1);
     target->name = g_strdup (name);

@@ -5,6 +5,7 @@
 
 #include "control/resolve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glib.h>
 #include <netdb.h>
@@ -81,13 +82,24 @@ make_pool (gpointer unused)
   return g_thread_pool_new (look_up, NULL, MAX_THREADS, FALSE, NULL);
 }
 
+/* Only an IPv6 address may have a %scope.  What is none the library would look up, and the lane would wait for that. */
+bool
+lunfs_host_is_numeric (const char *host)
+{
+  g_autofree char *address = g_strndup (host, strcspn (host, "%"));
+  struct in6_addr six;
+  struct in_addr four;
+
+  return inet_pton (AF_INET6, address, &six) == 1 || inet_pton (AF_INET, host, &four) == 1;
+}
+
 void
 lunfs_resolve (const char *host, LunfsResolveDone done, void *user)
 {
   static GOnce once = G_ONCE_INIT;
   Lookup *lookup;
 
-  if (g_hostname_is_ip_address (host) || strchr (host, '%')) {
+  if (lunfs_host_is_numeric (host)) {
     done (user, &host, 1, NULL);
     return;
   }

@@ -3,6 +3,7 @@
 #ifndef LUNFS_RESOLVE_H
 #define LUNFS_RESOLVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LUNFS_RESOLVE_MAX 8
@@ -10,6 +11,8 @@
 /* @addresses: @n numeric addresses (IPv6 with %scope if it has one), valid during the call; n = 0: @error says why. */
 typedef void (*LunfsResolveDone) (void *user, const char *const *addresses, unsigned n, const char *error);
 
+/* It is an address already, which nobody has to be asked about. */
+bool lunfs_host_is_numeric (const char *host);
 /* Any thread.  @done on the control thread, or at once from inside if @host is an address already. */
 void lunfs_resolve (const char *host, LunfsResolveDone done, void *user);
 

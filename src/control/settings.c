@@ -212,12 +212,15 @@ get_int (GKeyFile *file, const char *key, int *out, GError **error)
 static bool
 get_string (GKeyFile *file, const char *key, char **out, GError **error)
 {
-  char *escaped = g_key_file_get_string (file, GROUP, key, error);
-  if (!escaped)
-    return false;
-  *out = g_strcompress (escaped);
+  g_autoptr (GError) why = NULL; /* may come with a value */
+  char *escaped = g_key_file_get_string (file, GROUP, key, &why);
+  if (!why)
+    *out = g_strcompress (escaped);
   lunfs_secret_free (escaped);
-  return true;
+  if (!why)
+    return true;
+  g_propagate_error (error, g_steal_pointer (&why));
+  return false;
 }
 
 static bool

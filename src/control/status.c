@@ -187,13 +187,20 @@ add_targets (JsonBuilder *b, const LunfsStatus *status)
   json_builder_end_array (b);
 }
 
+/* json-glib 1.6 copies bytes that are no UTF-8, and of the control characters one. */
+char *
+lunfs_json_make_valid (const char *json)
+{
+  return g_strdelimit (g_utf8_make_valid (json, -1), "\x1f", ' ');
+}
+
 char *
 lunfs_status_text (const LunfsStatus *status)
 {
   g_autoptr (JsonBuilder) b = json_builder_new ();
   g_autoptr (JsonGenerator) generator = json_generator_new ();
   g_autoptr (JsonNode) root = NULL;
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *valid = NULL;
 
   json_builder_begin_object (b);
   json_builder_set_member_name (b, "lunfs");
@@ -215,5 +222,6 @@ lunfs_status_text (const LunfsStatus *status)
   json_generator_set_root (generator, root);
   json_generator_set_pretty (generator, TRUE);
   text = json_generator_to_data (generator, NULL);
-  return g_strconcat (text, "\n", NULL);
+  valid = lunfs_json_make_valid (text);
+  return g_strconcat (valid, "\n", NULL);
 }

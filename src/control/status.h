@@ -36,5 +36,7 @@ typedef struct {
 
 /* JSON, one object, ends with a newline.  Control thread.  Free with g_free. */
 char *lunfs_status_text (const LunfsStatus *status);
+/* Paths, and what targets say, may be any bytes; JSON text is UTF-8 without control characters.  Free with g_free. */
+char *lunfs_json_make_valid (const char *json);
 
 #endif

@@ -313,7 +313,12 @@ lunfs_source_text (const LunfsSource *source, const char *user)
     /* A lone '%' would begin a password, so an escaped user name is followed by an empty one. */
     g_string_append_printf (s, "%s%s@", escaped, strchr (escaped, '%') ? ":" : "");
   }
-  g_string_append_printf (s, strchr (source->host, ':') ? "[%s]" : "%s", source->host);
+  size_t plain = strcspn (source->host, "%");
+  /* A scope that begins with "25" would be taken for an escaped one. */
+  const char *escape = g_str_has_prefix (source->host + plain, "%25") ? "%25" : "";
+  const char *rest = source->host + plain + (*escape ? 1 : 0);
+  g_string_append_printf (s, strchr (source->host, ':') ? "[%.*s%s%s]" : "%.*s%s%s", (int) plain, source->host, escape,
+                          rest);
   if (source->port != PORT_DEFAULT)
     g_string_append_printf (s, ":%u", source->port);
   if (source->target_name)

@@ -602,6 +602,7 @@ strike (LunfsRam *ram, Task *task)
       task->cmd->status = struck.status;
       if (struck.status == LUNFS_STATUS_CHECK_CONDITION)
         check (task->cmd, struck.key, struck.asc, struck.ascq, struck.deferred);
+      task->cmd->underflow_bytes = struck.bytes;
     } else if (struck.kind == LUNFS_RAM_UNDERFLOW) {
       execute (ram, task->cmd);
       task->executed = true;
@@ -667,7 +668,8 @@ look_at (Connection *connection, Task *task)
       ram->stats.overlaps++;
   }
   ram->stats.commands[cmd->cdb[0]]++;
-  ram->stats.max_in_flight = MAX (ram->stats.max_in_flight, ++ram->stats.in_flight);
+  ram->stats.in_flight++;
+  ram->stats.max_in_flight = MAX (ram->stats.max_in_flight, ram->stats.in_flight);
   if (ram->logging) {
     range_of (cmd->cdb, &record.lba, &record.nblocks);
     if (cmd->cdb[0] == 0x42) {

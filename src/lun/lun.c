@@ -56,11 +56,18 @@ granularity_bytes (const LunfsLunInfo *info)
   return (uint32_t) MAX (bytes, info->capacity.block_size);
 }
 
+/* A LUN that shrank keeps its old size for users. */
+static uint64_t
+file_bytes (const LunfsLun *lun)
+{
+  return MAX (lun->info.capacity.nblocks, lun->info.shrunk_from_nblocks) * lun->info.capacity.block_size;
+}
+
 static void
 publish (LunfsLun *lun)
 {
   LunfsGeometry g = {
-    .size_bytes = MAX (lun->info.capacity.nblocks, lun->info.shrunk_from_nblocks) * lun->info.capacity.block_size,
+    .size_bytes = file_bytes (lun),
     .block_size = lun->info.capacity.block_size,
     .physical_block_size = physical_bytes (&lun->info),
     .granularity_bytes = granularity_bytes (&lun->info),
@@ -265,7 +272,7 @@ pass_done (LunfsRequest *req)
   req->owner = req->lun_owner;
   if (req->op == LUNFS_OP_EXTENT && req->result == -EOPNOTSUPP) { /* all of it is data, as far as anyone can tell */
     req->extent_mapped = true;
-    req->extent_length = lun->info.capacity.nblocks * lun->info.capacity.block_size - req->offset;
+    req->extent_length = file_bytes (lun) - req->offset;
     req->result = 0;
   }
   answer (lun, req, req->result);

@@ -88,6 +88,15 @@ all_zero (const uint8_t *id, size_t id_len)
   return true;
 }
 
+static bool
+all_blank (const uint8_t *id, size_t id_len)
+{
+  for (size_t i = 0; i < id_len; i++)
+    if (!is_space (id[i]))
+      return false;
+  return true;
+}
+
 /* SPC-4 7.8.6.6.  The globally unique formats, the longest first; a locally assigned name (3) comes after
  * EUI-64. */
 static int
@@ -118,7 +127,7 @@ rank (const Designator *d)
       return -1;
     return d->id_len == 8 || d->id_len == 12 || d->id_len == 16 ? 3 : -1;
   case TYPE_T10:
-    return d->id_len > 8 ? 5 : -1; /* a vendor alone names nothing */
+    return d->id_len > 8 && !all_blank (d->id + 8, d->id_len - 8) ? 5 : -1; /* a vendor alone names nothing */
   case TYPE_NAME:
     return d->code_set == CODE_SET_UTF8 ? 6 : -1;
   default:
@@ -130,7 +139,7 @@ rank (const Designator *d)
 static bool
 name_string_text (const Designator *d, char *text)
 {
-  if (!append_name (text, d->id, d->id_len))
+  if (!append_name (text, d->id, d->id_len) || strlen (text) <= strlen ("iqn."))
     return false;
   if (g_str_has_prefix (text, "iqn."))
     return true;

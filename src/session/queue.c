@@ -269,13 +269,21 @@ lunfs_session_forget_features (LunfsSession *s)
   s->use10 = s->sync10 = s->sync_unsupported = false;
 }
 
+/* Not while it recovers: it has just been looked at, and what is written again after another login ends the same way. */
+static void
+look_again (LunfsSession *s, const char *why)
+{
+  if (s->state != LUNFS_SESSION_RECOVER)
+    lunfs_session_recheck (s, why);
+}
+
 static void
 went_read_only (LunfsSession *s)
 {
   if (s->info.modes.write_protected)
     return;
   s->info.modes.write_protected = true;
-  lunfs_session_recheck (s, "the LUN is write protected now");
+  look_again (s, "the LUN is write protected now");
 }
 
 /* A synchronisation that failed is not just sent again: a target that has dropped its cache would say GOOD the second
@@ -333,8 +341,7 @@ static void
 act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict, const char *sense)
 {
   switch (verdict->action) {
-  case LUNFS_ACT_DONE:
-    finish_later (s, req, 0);
+  case LUNFS_ACT_DONE: /* good() */
     break;
   case LUNFS_ACT_RETRY:
   case LUNFS_ACT_SPLIT:
@@ -371,7 +378,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     break;
   case LUNFS_ACT_CAPACITY:
     finish_later (s, req, -verdict->err);
-    lunfs_session_recheck (s, sense);
+    look_again (s, sense);
     break;
   case LUNFS_ACT_SESSION_DEAD:
     requeue (s, req);
@@ -390,32 +397,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
                    req->op == LUNFS_OP_READ ? "read" : "command", req->length, req->offset, sense);
 }
 
-static void
-answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
-{
-  LunfsSense sense;
-  LunfsVerdict verdict;
-  char text[128];
-
-  lunfs_sense_parse (cmd->sense, cmd->sense_len, &sense);
-  verdict = lunfs_sense_verdict (cmd->status, &sense, lunfs_command_kind (req));
-  lunfs_sense_text (cmd->status, &sense, text, sizeof text);
-  lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
-               req->offset, text, (int) verdict.action);
-  if (verdict.ua
-      & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
-    lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
-  if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
-      && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
-      && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
-          || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
-    flush_failed (s, req, &verdict, text);
-  else
-    act (s, req, cmd, &verdict, text);
-  if (req->result < 0 && sense.valid && sense.key == LUNFS_KEY_MEDIUM_ERROR)
-    medium_error (s, req, &sense, text);
-}
-
+/* It is done, perhaps after some effort (RECOVERED ERROR): is it all there? */
 static void
 good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
 {
@@ -428,7 +410,7 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     lunfs_notice ("%s: no longer reserved by another initiator", lunfs_session_label (s));
   }
   if (cmd->underflow_bytes && (req->op == LUNFS_OP_READ || req->op == LUNFS_OP_WRITE)) {
-    lunfs_warning ("%s: the target moved %u bytes too few and said GOOD", lunfs_session_label (s),
+    lunfs_warning ("%s: the target moved %u bytes too few without an error", lunfs_session_label (s),
                    cmd->underflow_bytes);
     retry_now (s, req, &again);
     return;
@@ -449,6 +431,36 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
       req->result = -EOPNOTSUPP;
   }
   req->done (req);
+}
+
+static void
+answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
+{
+  LunfsSense sense;
+  LunfsVerdict verdict;
+  char text[128];
+
+  lunfs_sense_parse (cmd->sense, cmd->sense_len, &sense);
+  verdict = lunfs_sense_verdict (cmd->status, &sense, lunfs_command_kind (req));
+  lunfs_sense_text (cmd->status, &sense, text, sizeof text);
+  lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
+               req->offset, text, (int) verdict.action);
+  if (verdict.ua
+      & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
+    lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);
+  if (verdict.action == LUNFS_ACT_DONE) {
+    good (s, req, cmd);
+    return;
+  }
+  if (req->op == LUNFS_OP_FLUSH && cmd->status == LUNFS_STATUS_CHECK_CONDITION
+      && sense.key != LUNFS_KEY_ABORTED_COMMAND /* not executed: nothing has failed */
+      && (verdict.action == LUNFS_ACT_RETRY || verdict.action == LUNFS_ACT_SPLIT
+          || verdict.action == LUNFS_ACT_RETRY_LATER || verdict.action == LUNFS_ACT_FAIL))
+    flush_failed (s, req, &verdict, text);
+  else
+    act (s, req, cmd, &verdict, text);
+  if (req->result < 0 && sense.valid && sense.key == LUNFS_KEY_MEDIUM_ERROR)
+    medium_error (s, req, &sense, text);
 }
 
 /* Killed its session again and again, for so long that it may be the cause: every request is answered in its time. */
@@ -625,6 +637,9 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     else
       finish_later (s, req, -ECANCELED);
   } else if (s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED) {
+    finish_later (s, req, -EIO);
+  } else if (G_UNLIKELY (s->timeouts.request_limit > 0 && expired (s, req))) { /* waited to the left, behind others */
+    LUNFS_COUNT (s->stats, timeouts, 1);
     finish_later (s, req, -EIO);
   } else {
     g_queue_push_tail_link (&s->waiting, &req->link);

@@ -234,7 +234,7 @@ fence (LunfsSession *s, const char *why)
   lunfs_session_cancel_recovery (s);
   lunfs_session_fail_waiting (s, -EIO);
   s->events.failing (s->user);
-  lunfs_lane_arm (s->lane, &s->retry, (int64_t) GONE_PAUSE_MS * 1000);
+  lunfs_lane_arm (s->lane, &s->retry, s->stopping ? 0 : (int64_t) GONE_PAUSE_MS * 1000);
   s->events.failed (s->user, s->fence_outcome, text);
 }
 
@@ -304,6 +304,8 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
 {
   LunfsSession *s = user;
 
+  if (s->stopping) /* finish_stop closes; its timer must stay */
+    return;
   lunfs_lane_cancel (s->lane, &s->retry);
   s->last_outcome = outcome;
   if (outcome != LUNFS_LOGIN_OK) {
@@ -414,7 +416,7 @@ open_transport (LunfsSession *s)
 void
 lunfs_session_resolved (LunfsSession *s, const char *const *addresses, unsigned n, const char *error_text)
 {
-  if (s->state != LUNFS_SESSION_RESOLVE)
+  if (s->state != LUNFS_SESSION_RESOLVE || s->stopping)
     return;
   lunfs_portal_set (s, addresses, n);
   if (n == 0)

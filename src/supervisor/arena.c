@@ -146,8 +146,38 @@ check_header (const LunfsArenaHeader *h, uint64_t size, GError **error)
     return refuse (error, "another version of lunfs made it");
   if (h->total_bytes != size || layout (h->nchunks).total != size)
     return refuse (error, "its sizes do not fit together");
-  if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE)
+  if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE || h->isid_random > 0xffffff)
     return refuse (error, "its header is damaged");
+  return true;
+}
+
+/* @used is what publishes a record: a worker killed before that leaves a free one behind. */
+static bool
+is_used (const LunfsArenaLun *lun)
+{
+  return __atomic_load_n (&lun->used, __ATOMIC_ACQUIRE) != 0;
+}
+
+static bool
+is_sound (const LunfsArenaLun *lun)
+{
+  uint32_t bs = lun->block_size;
+
+  if (!memchr (lun->host, 0, sizeof lun->host) || !memchr (lun->target_name, 0, sizeof lun->target_name)
+      || !memchr (lun->identity, 0, sizeof lun->identity))
+    return false;
+  return !lun->proven
+         || (bs >= 512 && bs <= LUNFS_CHUNK_BYTES && (bs & (bs - 1)) == 0 && lun->nblocks > 0
+             && lun->nblocks <= (uint64_t) G_MAXINT64 / bs);
+}
+
+/* A worker that was killed leaves sound records behind; one that ran wild may not. */
+static bool
+check_luns (const LunfsArenaLun *luns, GError **error)
+{
+  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
+    if (is_used (&luns[i]) && !is_sound (&luns[i]))
+      return refuse (error, "a LUN's record is damaged");
   return true;
 }
 
@@ -169,7 +199,7 @@ lunfs_arena_attach (int fd, GError **error)
     return NULL;
   }
   arena = map (fd, layout ((uint32_t) nchunks), error);
-  if (!arena || !check_header (arena->header, size, error))
+  if (!arena || !check_header (arena->header, size, error) || !check_luns (arena->luns, error))
     return NULL;
   return g_steal_pointer (&arena);
 }
@@ -182,13 +212,6 @@ lunfs_arena_free (LunfsArena *arena)
   munmap (arena->header, arena->mapped_bytes);
   close (arena->fd);
   g_free (arena);
-}
-
-/* @used is what publishes a record: a worker killed before that leaves a free one behind. */
-static bool
-is_used (const LunfsArenaLun *lun)
-{
-  return __atomic_load_n (&lun->used, __ATOMIC_ACQUIRE) != 0;
 }
 
 static bool

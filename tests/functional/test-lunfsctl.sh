@@ -54,6 +54,21 @@ expect_status 7
 lunfsctl --help | grep -q 'set '
 lunfsctl --version | grep -q '^lunfsctl [0-9]'
 
+say "what is no request gets an answer that says so"
+worker=$(status_get "$mnt" .lunfs.pid)
+python3 - "/run/lunfs/$(status_get "$mnt" .lunfs.supervisor_pid).sock" <<'EOF'
+import json, socket, sys
+
+for line in (b"", b"{}", b"[]", b"7", b"[" * 65000, b'{"a":' * 13000, b'{"command":["hello"]}',
+             b'{"command":"set","values":{"x":1}}'):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(sys.argv[1])
+        s.sendall(line + b"\n")
+        answer = json.loads(s.makefile().readline() or '{"status":"none"}')
+        assert answer["status"] == 7 and answer["error"], (line[:20], answer)
+EOF
+expect_equal "$(status_get "$mnt" .lunfs.pid)" "$worker" "the worker"
+
 say "an ordinary user has nothing to say"
 share_programs
 cp "$(command -v lunfsctl)" "$scratch/bin/"

@@ -7,4 +7,4 @@ optional=1
 . "${top_srcdir:?}/tests/functional/functions.sh"
 requires shellcheck
 cd "$top_srcdir"
-shellcheck -x contrib/*.sh contrib/completion/* tests/functional/*.sh tests/faults/*.sh tests/unit/under-valgrind
+shellcheck -x contrib/*.sh contrib/completion/* tests/functional/*.sh tests/faults/*.sh tests/fuzz/*.sh tests/unit/under-valgrind

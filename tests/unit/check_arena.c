@@ -93,6 +93,7 @@ damage (LunfsArenaHeader *h, int what)
   case 5: h->nchunks = G_MAXUINT32; break;
   case 6: h->init_bytes = LUNFS_ARENA_INIT_MAX + 1; break;
   case 7: h->max_write = LUNFS_MAX_WRITE + 1; break;
+  case 8: h->isid_random = 1 << 24; break;
   }
 }
 
@@ -106,6 +107,34 @@ START_TEST (test_damaged)
   ck_assert_ptr_null (lunfs_arena_attach (fd, &error));
   ck_assert_ptr_nonnull (error);
   ck_assert_int_lt (fcntl (fd, F_GETFD), 0); /* taken, so closed */
+}
+END_TEST
+
+START_TEST (test_damaged_lun)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (LunfsArena) a = make ();
+  g_autoptr (LunfsArena) next = NULL;
+  LunfsArenaLun *lun = &a->luns[1];
+
+  lunfs_arena_lun (a, "h", 3260, T, 0);
+  lunfs_arena_lun (a, "h", 3260, T, 1);
+  lun->proven = 1;
+  lun->block_size = 65536;
+  lun->nblocks = INT64_MAX / 65536;
+  next = lunfs_arena_attach (dup (a->fd), &error);
+  ck_assert_ptr_nonnull (next);
+  switch (_i) {
+  case 0: memset (lun->host, 'h', sizeof lun->host); break;
+  case 1: memset (lun->target_name, 't', sizeof lun->target_name); break;
+  case 2: memset (lun->identity, 'i', sizeof lun->identity); break;
+  case 3: lun->nblocks++; break;
+  case 4: lun->nblocks = 0; break;
+  case 5: lun->block_size = 1024 + 512; break;
+  case 6: lun->block_size = 0; break;
+  }
+  ck_assert_ptr_null (lunfs_arena_attach (dup (a->fd), &error));
+  ck_assert_ptr_nonnull (strstr (error->message, "record"));
 }
 END_TEST
 
@@ -178,7 +207,8 @@ main (void)
   tcase_add_test (tc, test_smallest);
   tcase_add_test (tc, test_sparse);
   tcase_add_test (tc, test_attach);
-  tcase_add_loop_test (tc, test_damaged, 0, 8);
+  tcase_add_loop_test (tc, test_damaged, 0, 9);
+  tcase_add_loop_test (tc, test_damaged_lun, 0, 7);
   tcase_add_loop_test (tc, test_foreign, 0, 2);
   tcase_add_test (tc, test_luns);
   tcase_add_test (tc, test_lun_unpublished);

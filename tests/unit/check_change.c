@@ -102,6 +102,8 @@ START_TEST (test_shrunk)
   ck_assert_int_eq (io (LUNFS_OP_READ, NBLOCKS - 1, 1, 0), -EIO);
   ck_assert_int_eq (io (LUNFS_OP_WRITE, 1, 1, 0x22), -EIO);
   ck_assert_int_eq (io (LUNFS_OP_DISCARD, 0, 8, 0), -EIO);
+  ck_assert_int_eq (io (LUNFS_OP_EXTENT, NBLOCKS - 4, 0, 0), 0); /* beyond the end that it has now */
+  ck_assert (req.extent_mapped && req.extent_length == 4 * BS);
   ck_assert_int_eq (io (LUNFS_OP_FLUSH, 0, 0, 0), -EIO);
   ck_assert_uint_eq (lunfs_ram_data (row.ram)[3 * BS], 0);
   row_run (&row, 20 * SECOND, 10000);

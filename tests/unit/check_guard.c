@@ -13,6 +13,7 @@ static LunfsRequest req;
 static struct iovec iov;
 static uint8_t data[BS];
 static bool done;
+static int64_t waited_us; /* to the left of the session */
 
 static void
 on_done (LunfsRequest *r)
@@ -34,7 +35,7 @@ start_io (LunfsOp op, uint64_t lba, uint8_t fill)
   req.chunks = NULL;
   req.nchunks = 0;
   req.done = on_done;
-  req.submit_us = lunfs_lane_now_us (row.lane);
+  req.submit_us = lunfs_lane_now_us (row.lane) - waited_us;
   done = false;
   lunfs_session_layer (row.session)->ops->submit (lunfs_session_layer (row.session), &req);
 }
@@ -300,6 +301,10 @@ START_TEST (test_request_limit)
   start_io (LUNFS_OP_READ, 0, 0); /* waiting */
   ck_assert_int_eq (finish_io (12 * SECOND), -EIO);
   ck_assert_int_ge (row.now_us - from, 10 * SECOND);
+  waited_us = 10 * SECOND;
+  start_io (LUNFS_OP_READ, 0, 0); /* behind another one, until now: a hundred of these must not add up */
+  ck_assert_int_eq (finish_io (SECOND / 10), -EIO);
+  waited_us = 0;
   lunfs_ram_refuse (row.ram, LUNFS_LOGIN_OK, 0);
   row_free (&row);
 }

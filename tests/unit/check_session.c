@@ -1005,6 +1005,88 @@ START_TEST (test_stop_idle)
 }
 END_TEST
 
+/* In the very pass in which something else ends that would have gone on. */
+static LunfsTimer stop_timer;
+
+static void
+stop_fired (LunfsTimer *t)
+{
+  lunfs_session_stop (row.session, 2000);
+}
+
+START_TEST (test_stop_beside_login)
+{
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_LOGIN, SECOND);
+  stop_timer = (LunfsTimer){ .fire = stop_fired };
+  lunfs_lane_arm (row.lane, &stop_timer, 50); /* the login's answer comes after 100 us */
+  if (_i)
+    lunfs_ram_refuse (row.ram, LUNFS_LOGIN_AUTH, 1);
+  row_step (&row, 1000);
+  row_until (&row, LUNFS_SESSION_STOPPED, 10000);
+}
+END_TEST
+
+START_TEST (test_stop_beside_resolve)
+{
+  row.hold_resolve = true;
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_RESOLVE, SECOND);
+  lunfs_session_stop (row.session, 2000);
+  lunfs_session_resolved (row.session, row.addresses, 1, NULL);
+  row_until (&row, LUNFS_SESSION_STOPPED, 10000);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 0);
+}
+END_TEST
+
+/* RECOVERED ERROR is no error, and no excuse: too little data is asked for again, an answer that is none is none. */
+START_TEST (test_recovered)
+{
+  LunfsRamFault f = { .status = LUNFS_STATUS_CHECK_CONDITION, .key = LUNFS_KEY_RECOVERED, .asc = 0x17 };
+
+  lunfs_ram_conf (row.ram)->lbpme = true;
+  up ();
+  lunfs_ram_data (row.ram)[BS] = 0x77;
+  f.match = lunfs_ram_is_read;
+  f.bytes = BS;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (0, LUNFS_OP_READ, 1);
+  ck_assert_int_eq (result (0, SECOND), 0);
+  ck_assert_uint_eq (io[0].data[0], 0x77);
+  f.match = NULL;
+  f.bytes = 0;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (1, LUNFS_OP_EXTENT, 1);
+  ck_assert_int_eq (result (1, SECOND), -EOPNOTSUPP);
+  send_io (2, LUNFS_OP_EXTENT, 1);
+  ck_assert_int_eq (result (2, SECOND), 0);
+  f.match = lunfs_ram_is_write;
+  lunfs_ram_fault (row.ram, &f);
+  send_io (3, LUNFS_OP_WRITE, 1);
+  ck_assert_int_eq (result (3, SECOND), 0); /* as it says */
+}
+END_TEST
+
+/* What the LUN takes from nobody must not be a reason to log in again, for ever. */
+START_TEST (test_recovery_refused)
+{
+  static const struct {
+    uint8_t key, asc;
+    int result;
+  } refusals[] = { { LUNFS_KEY_DATA_PROTECT, 0x27, -EROFS }, { LUNFS_KEY_ILLEGAL_REQUEST, 0x21, -ENOSPC } };
+
+  recovering ();
+  sense (lunfs_ram_is_write, 1, refusals[_i].key, refusals[_i].asc, 0);
+  send_flags (0, LUNFS_OP_WRITE, 2, LUNFS_REQ_RECOVERY);
+  ck_assert_int_eq (result (0, SECOND), refusals[_i].result);
+  ck_assert_int_eq (row_state (&row), LUNFS_SESSION_RECOVER);
+  lunfs_session_serve (row.session);
+  row_run (&row, SECOND, 1000);
+  ck_assert_int_eq (row_state (&row), LUNFS_SESSION_UP);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 1);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -1052,6 +1134,7 @@ main (void)
   tcase_add_loop_test (tc, test_retries, 0, G_N_ELEMENTS (retried));
   tcase_add_test (tc, test_losses_are_no_tries);
   tcase_add_test (tc, test_underflow);
+  tcase_add_test (tc, test_recovered);
   tcase_add_loop_test (tc, test_ten, 0x20, 0x21);
   tcase_add_loop_test (tc, test_ten, 0x24, 0x25);
   tcase_add_test (tc, test_no_sync);
@@ -1062,8 +1145,11 @@ main (void)
   tcase_add_loop_test (tc, test_recovery_lost, 0, 3);
   tcase_add_test (tc, test_recovery_outlasts_replacement);
   tcase_add_loop_test (tc, test_recovery_disturbed, 0, 2);
+  tcase_add_loop_test (tc, test_recovery_refused, 0, 2);
   tcase_add_loop_test (tc, test_stop, 0, 2 * LUNFS_SESSION_STOPPED);
   tcase_add_loop_test (tc, test_stop_idle, 0, 3);
+  tcase_add_loop_test (tc, test_stop_beside_login, 0, 2);
+  tcase_add_test (tc, test_stop_beside_resolve);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

@@ -134,6 +134,8 @@ START_TEST (test_wrong)
     "[lunfs]\nuid=-1\n",
     "[lunfs]\nmlock=perhaps\n",
     "[lunfs]\nbuffer_size=1e9\n",
+    "[lunfs]\nuser=x\\\n", /* ends in an escape: GKeyFile gives a value and an error */
+    "[lunfs]\nmount_options=a;x\\\n",
   };
   g_autoptr (GError) error = NULL;
   ck_assert_ptr_null (lunfs_settings_from_text (texts[_i], strlen (texts[_i]), &error));
@@ -154,7 +156,7 @@ main (void)
   TCase *tc = tcase_create ("settings");
   tcase_add_test (tc, test_every_byte);
   tcase_add_test (tc, test_defaults);
-  tcase_add_loop_test (tc, test_wrong, 0, 7);
+  tcase_add_loop_test (tc, test_wrong, 0, 9);
   tcase_add_test (tc, test_free_null);
   suite_add_tcase (suite, tc);
   SRunner *runner = srunner_create (suite);

@@ -29,6 +29,7 @@ static const struct {
   { "iscsi://[::1]", "::1", 3260, NULL, -1, NULL, NULL, "iscsi://[::1]" },
   { "iscsi://[fe80::1%eth0]/", "fe80::1%eth0", 3260, NULL, -1, NULL, NULL, "iscsi://[fe80::1%eth0]" },
   { "iscsi://[fe80::1%25eth0]/", "fe80::1%eth0", 3260, NULL, -1, NULL, NULL, "iscsi://[fe80::1%eth0]" },
+  { "iscsi://[fe80::1%25253]/", "fe80::1%253", 3260, NULL, -1, NULL, NULL, "iscsi://[fe80::1%25253]" },
   { "iscsi://joe@san/" T, "san", 3260, T, -1, "joe", NULL, "iscsi://joe@san/" T },
   { "iscsi://joe%secret@san/" T, "san", 3260, T, -1, "joe", "secret", "iscsi://joe@san/" T },
   { "iscsi://joe%ab%40cd@san", "san", 3260, NULL, -1, "joe", "ab@cd", "iscsi://joe@san" },

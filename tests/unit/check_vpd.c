@@ -187,6 +187,10 @@ static const struct {
   { NULL, { { 2, 0x01, 12, "            " } } },
   { NULL, { { 3, 0x08, 12, "../../passwd" } } },
   { "t10.V_.._.._etc_-_x", { { 2, 0x01, 17, "V ../../etc\n-\x80x  " } } }, /* never a path */
+  { NULL, { { 2, 0x01, 24, "VENDOR                  " } } }, /* nothing behind the vendor */
+  { NULL, { { 1, 0x01, 10, "\1\2\3\4\5\6\7\x08\0\0" } } },
+  { NULL, { { 3, 0x08, 8, "naa.\0\0\0\0" } } }, /* nothing behind the kind of name */
+  { NULL, { { 3, 0x08, 4, "iqn." } } },
   { "t10.0102030405060708ff", { { 1, 0x01, 9, "\1\2\3\4\5\6\7\x08\xff" } } },
 };
 

@@ -11,7 +11,9 @@
 #include "scsi/sense.h"
 #include "session/session.h"
 
+#ifndef ck_abort_msg /* tests/fuzz/fuzz_row.h does without libcheck */
 #include <check.h>
+#endif
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +34,14 @@ typedef struct {
   LunfsLun *lun;
   bool hold_recovery; /* the test calls lunfs_session_serve or lunfs_cache_up itself */
   bool hold_resolve;
+  bool reject;     /* as if another mount of this host wrote to the LUN */
+  bool may_refuse; /* the lun room may find the LUN unusable: it is not served then, as in the worker */
+  LunfsTransportOpen open; /* lunfs_ram_open */
   const char *addresses[2];
   unsigned naddresses;
   /* what was heard */
   unsigned ups, downs, failures, stops, resolves, deferrals, outages, takings, lun_changes;
+  bool refused;
   LunfsLoginOutcome outcome;
   char text[160];
   LunfsLunInfo info;
@@ -57,8 +63,16 @@ row_on_up (void *user, const LunfsLunInfo *info)
   row->info = *info;
   if (row->hold_recovery)
     return;
-  if (row->lun && !lunfs_lun_update (row->lun, info, &why))
-    ck_abort_msg ("%s", why);
+  if (row->lun && !lunfs_lun_update (row->lun, info, &why)) {
+    if (!row->may_refuse)
+      ck_abort_msg ("%s", why);
+    row->refused = true;
+    return;
+  }
+  if (row->reject) {
+    lunfs_session_reject (row->session, LUNFS_LOGIN_IN_USE, "in use");
+    return;
+  }
   if (row->cache)
     lunfs_cache_up (row->cache, info);
   else
@@ -149,6 +163,7 @@ row_init (Row *row, uint64_t nblocks, uint32_t block_size, uint64_t seed)
   ck_assert_ptr_nonnull (row->arena);
   row->pool = lunfs_pool_new (row->arena, false);
   row->budget.limit_bytes = 1 << 20;
+  row->open = lunfs_ram_open;
   row->addresses[0] = "192.0.2.1";
   row->addresses[1] = "192.0.2.2";
   row->naddresses = 1;
@@ -170,7 +185,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .stopped = row_on_stopped,
   };
   LunfsSessionConf conf = {
-    .open = lunfs_ram_open,
+    .open = row->open,
     .settings = row->settings,
     .host = "ram.example.org",
     .port = 3260,
