@@ -35,9 +35,11 @@ put "$scratch/new" 64
 same_data "$file" "$disk"
 
 say "acknowledged, lost, and no space for it any more"
+fake_rule "sync times=all : noresp before" # lunfs synchronises by itself after a while: not now
 dd if="$scratch/newer" of="$file" bs=64k seek=128 conv=notrunc oflag=direct status=none
 fake full 0 on
 fake powerloss
+fake clear
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.relogins)\" -ge 1 ]" 15
 expect_fail timeout $((60 * slow)) sync "$file"
 expect_message 'no space|input/output error'
