@@ -24,6 +24,7 @@
 #define TICK_US 500000
 #define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
 #define GONE_PAUSE_MS 5000
+#define IN_USE_PAUSE_MS 400
 #define STABLE_US 5000000
 #define PATIENT_US 60000000
 
@@ -214,6 +215,13 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   s->events.failed (s->user, outcome, copy);
 }
 
+/* A mount that was just unmounted may still flush: its claim goes soon. */
+static unsigned
+fence_pause_ms (const LunfsSession *s)
+{
+  return s->fence_outcome == LUNFS_LOGIN_IN_USE && outage_us (s) < GONE_PAUSE_MS * 1000 ? IN_USE_PAUSE_MS : GONE_PAUSE_MS;
+}
+
 static void
 fence (LunfsSession *s, const char *why)
 {
@@ -234,7 +242,7 @@ fence (LunfsSession *s, const char *why)
   lunfs_session_cancel_recovery (s);
   lunfs_session_fail_waiting (s, -EIO);
   s->events.failing (s->user);
-  lunfs_lane_arm (s->lane, &s->retry, s->stopping ? 0 : (int64_t) GONE_PAUSE_MS * 1000);
+  lunfs_lane_arm (s->lane, &s->retry, s->stopping ? 0 : (int64_t) fence_pause_ms (s) * 1000);
   s->events.failed (s->user, s->fence_outcome, text);
 }
 

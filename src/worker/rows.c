@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define IN_USE_TRIES 5 /* about two seconds: for a mount that was just unmounted and still flushes */
+
 /* ---- first logins ---- */
 
 LunfsExit
@@ -149,7 +151,8 @@ row_news_cb (gpointer data)
       row_is_up (row);
     else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
       explain_no_disk (news, object);
-    lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
+    if (news->outcome != LUNFS_LOGIN_IN_USE || ++row->in_use >= IN_USE_TRIES)
+      lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
   }
   g_free (news->text);
   g_free (news);

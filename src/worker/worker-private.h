@@ -29,6 +29,7 @@ typedef struct {
   LunfsLun *lun;
   /* control thread */
   bool settled, stopped;
+  unsigned in_use; /* how often another mount of this host was found to have it */
   bool found;            /* by REPORT LUNS, not named by the user */
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */

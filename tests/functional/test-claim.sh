@@ -13,6 +13,15 @@ touch "$scratch/plain"
 start_lunfs "iscsi://$portal/$iqn/1" "$first"
 lun_up "$first" 1
 
+say "unmounted a moment ago: the next mount waits for the end of its flush"
+old=$(supervisor "$first")
+kill -STOP "$(worker "$first")"
+umount -l "$first"
+(sleep 1 && kill -CONT "$(tr -d ' ' <"/proc/$old/task/$old/children")") &
+start_lunfs "iscsi://$portal/$iqn/1" "$first"
+wait_for "! alive $old" 10
+lun_up "$first" 1
+
 say "the same LUN: exit status 15, and by whom it is used"
 expect_fail start_lunfs "iscsi://localhost:$port/$iqn/1" "$scratch/plain"
 expect_status 15
