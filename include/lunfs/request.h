@@ -66,6 +66,7 @@ lunfs_request_init (LunfsRequest *req)
 {
   req->link.data = req;
   req->link.next = req->link.prev = NULL;
+  req->lun_owner = NULL;
 }
 
 typedef struct LunfsLayer LunfsLayer;

@@ -52,7 +52,7 @@ struct LunfsCache {
   LunfsDefer finish;
 
   /* recovery */
-  bool recovery_failed;
+  bool recovering, recovery_failed;
   uint64_t cursor;   /* next entry to write again */
   uint64_t disowned; /* entries up to this one must not be */
   unsigned rewriting;
@@ -207,6 +207,8 @@ oldest_us (const LunfsCache *c)
 
   for (GList *l = c->covered.head; l; l = l->next)
     us = MIN (us, ((const LunfsRequest *) l->data)->submit_us);
+  for (GList *l = c->held.head; l; l = l->next)
+    us = MIN (us, ((const LunfsRequest *) l->data)->submit_us);
   return us;
 }
 
@@ -339,7 +341,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     }
     break;
   case LUNFS_OP_FLUSH:
-    if (!c->wce || c->written == c->synced)
+    if (c->written == c->synced || (!c->wce && nentries (c) == 0))
       finish_later (c, req, flushed (c, req));
     else
       wait_for_commit (c, req);
@@ -406,10 +408,25 @@ free_rewrite (LunfsCache *c, const LunfsUnstableEntry *entry)
 }
 
 static void
+drop_disowned (LunfsCache *c)
+{
+  if (lunfs_unstable_first (c->unstable) > c->disowned)
+    return;
+  lunfs_error ("%" G_GUINT64_FORMAT " writes that the target had not synchronised are not repeated after this login: "
+               "another initiator has reserved the LUN since",
+               c->disowned + 1 - lunfs_unstable_first (c->unstable));
+  lunfs_unstable_drop (c->unstable, c->disowned);
+  lose (c, -EIO);
+  charge (c);
+}
+
+static void
 recovery_ended (LunfsCache *c)
 {
+  c->recovering = false;
   if (c->recovery_failed)
-    return;      /* the session is down again: lunfs_cache_up comes again */
+    return; /* the session is down again: lunfs_cache_up comes again */
+  drop_disowned (c);
   if (!c->wce) { /* written through */
     c->synced = c->written;
     lunfs_unstable_drop (c->unstable, lunfs_unstable_last (c->unstable));
@@ -452,7 +469,9 @@ rewrite_done (LunfsRequest *req)
 
   w->busy = false;
   c->rewriting--;
-  if (req->result == -ECANCELED) {
+  if (req->result == -EINTR) {
+    ; /* disowned before it was sent */
+  } else if (req->result == -ECANCELED) {
     c->recovery_failed = true;
   } else if (req->result < 0) {
     /* Acknowledged, and the target does not take it any more: said by the next fsync, never silently. */
@@ -484,19 +503,11 @@ void
 lunfs_cache_disown (LunfsCache *c)
 {
   c->disowned = lunfs_unstable_last (c->unstable);
-}
-
-static void
-drop_disowned (LunfsCache *c)
-{
-  if (lunfs_unstable_first (c->unstable) > c->disowned)
-    return;
-  lunfs_error ("%" G_GUINT64_FORMAT " writes that the target had not synchronised are not repeated after this login: "
-               "another initiator has reserved the LUN since",
-               c->disowned + 1 - lunfs_unstable_first (c->unstable));
-  lunfs_unstable_drop (c->unstable, c->disowned);
-  lose (c, -EIO);
-  charge (c);
+  if (c->recovering && c->cursor <= c->disowned)
+    c->cursor = c->disowned + 1; /* in the middle of writing it again: no further; recovery_ended drops it */
+  for (unsigned i = 0; i < RECOVERY_WINDOW; i++)
+    if (c->rewrite[i].busy)
+      c->lower->ops->cancel (c->lower, &c->rewrite[i].req, true);
 }
 
 void
@@ -512,6 +523,7 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   }
   drop_disowned (c);
   c->cursor = lunfs_unstable_first (c->unstable);
+  c->recovering = true;
   redo_unkept (c, &c->waiting);
   redo_unkept (c, &c->covered);
   rewrite_some (c);

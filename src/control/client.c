@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_S 10
+#define HELLO_TIMEOUT_S 2
 
 static JsonObject *
 parse_answer (const char *line, GError **error)
@@ -37,7 +38,7 @@ parse_answer (const char *line, GError **error)
 }
 
 static JsonObject *
-ask_socket (const char *path, JsonObject *request, GError **error)
+ask_socket (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
 {
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
@@ -48,7 +49,7 @@ ask_socket (const char *path, JsonObject *request, GError **error)
   g_autofree char *message = g_strconcat (text, "\n", NULL);
   g_autofree char *line = NULL;
 
-  g_socket_client_set_timeout (client, ANSWER_TIMEOUT_S);
+  g_socket_client_set_timeout (client, timeout_s);
   connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, error);
   if (!connection
       || !g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), message,
@@ -75,7 +76,24 @@ typedef struct {
   char *socket, *inside;
   size_t depth; /* length of the mount point found: the innermost wins */
   unsigned nmounts, nfound;
+  char *silent; /* the supervisor's process number of a mount that does not answer */
 } Search;
+
+/* A worker that hangs, or a socket that its dead supervisor has left. */
+static void
+look_at_silent (Search *s, const char *path, const GError *error)
+{
+  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *pid = g_strndup (name, strlen (name) - strlen (".sock"));
+  g_autofree char *proc = g_strdup_printf ("/proc/%s", pid);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
+    g_free (s->silent);
+    s->silent = g_steal_pointer (&pid);
+  } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) && access (proc, F_OK) < 0) {
+    unlink (path);
+  }
+}
 
 static void
 look_at_socket (Search *s, const char *path)
@@ -86,13 +104,15 @@ look_at_socket (Search *s, const char *path)
   const char *mountpoint, *rest;
 
   json_object_set_string_member (hello, "command", "hello");
-  answer = ask_socket (path, hello, &error);
-  if (!answer)
+  answer = ask_socket (path, hello, HELLO_TIMEOUT_S, &error);
+  if (!answer) {
+    look_at_silent (s, path, error);
     return;
+  }
   s->nmounts++;
   mountpoint = json_object_get_string_member_with_default (answer, "mountpoint", "");
   rest = s->path[0] ? inside (mountpoint, s->path) : "";
-  if (!rest || (s->nfound && strlen (mountpoint) < s->depth))
+  if (!rest || (s->nfound && strlen (mountpoint) <= s->depth))
     return;
   s->nfound++;
   s->depth = strlen (mountpoint);
@@ -140,7 +160,9 @@ lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GEr
   JsonObject *answer = NULL;
 
   look_everywhere (&s);
-  if (s.nfound == 0)
+  if (s.nfound == 0 && s.silent)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", s.silent);
+  else if (s.nfound == 0)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
                  *path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", path);
   else if (!*path && s.nmounts > 1)
@@ -150,9 +172,10 @@ lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GEr
       *out_inside = g_strdup (s.inside);
     if (!json_object_has_member (request, "lun"))
       json_object_set_string_member (request, "lun", s.inside);
-    answer = ask_socket (s.socket, request, error);
+    answer = ask_socket (s.socket, request, ANSWER_TIMEOUT_S, error);
   }
   g_free (s.socket);
   g_free (s.inside);
+  g_free (s.silent);
   return answer;
 }

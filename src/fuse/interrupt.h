@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LUNFS_INTERRUPT_AGAIN_US 300000
+
 /* Thread @tid (struct fuse_in_header.pid) is being killed and will see no answer.  Reads /proc; false if that tells nothing. */
 bool lunfs_interrupt_dying (uint32_t tid);
 /* The same from the text of /proc/TID/status. */

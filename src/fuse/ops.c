@@ -29,6 +29,7 @@ struct LunfsOps {
   GMutex lock;            /* Protects what follows, up to next_serial. */
   GHashTable *lane_calls; /* LaneCalls under way, which may be interrupted */
   uint64_t next_fh;
+  GQueue interrupts;       /* Interrupt: signals for calls that last */
   GHashTable *losses_seen; /* file handle -> LunfsRequest.losses_seen of that open file */
   uint64_t next_serial;
   GQueue waiting_opens;
@@ -305,24 +306,40 @@ typedef struct {
   size_t serial;
 } WaitingOpen;
 
-static gboolean
-open_interrupted_cb (gpointer data)
+/* End the open with @serial, if it still waits, with @err.  Control thread. */
+static void
+end_waiting_open (LunfsOps *ops, size_t serial, int err)
 {
-  WaitingOpen *i = data;
-  LunfsOps *ops = i->ops;
   WaitingOpen *found = NULL;
 
   g_mutex_lock (&ops->lock);
   for (GList *l = ops->waiting_opens.head; l && !found; l = l->next)
-    if (((WaitingOpen *) l->data)->serial == i->serial)
+    if (((WaitingOpen *) l->data)->serial == serial)
       found = l->data;
   if (found)
     g_queue_remove (&ops->waiting_opens, found);
   g_mutex_unlock (&ops->lock);
   if (found)
-    fuse_reply_err (found->req, EINTR);
+    fuse_reply_err (found->req, err);
   g_free (found);
+}
+
+static gboolean
+open_interrupted_cb (gpointer data)
+{
+  WaitingOpen *i = data;
+
+  end_waiting_open (i->ops, i->serial, EINTR);
   g_free (i);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+open_expired_cb (gpointer data)
+{
+  WaitingOpen *i = data;
+
+  end_waiting_open (i->ops, i->serial, EIO);
   return G_SOURCE_REMOVE;
 }
 
@@ -352,6 +369,9 @@ hold_open (fuse_req_t req, fuse_ino_t ino, int flags)
     *w = (WaitingOpen){ req, ino, flags, ops, ++ops->next_serial };
     fuse_req_interrupt_func (req, open_interrupted, GSIZE_TO_POINTER (w->serial)); /* before anybody may answer */
     g_queue_push_tail (&ops->waiting_opens, w);
+    if (ops->conf.request_limit_s)
+      g_timeout_add_seconds_full (G_PRIORITY_DEFAULT, (guint) ops->conf.request_limit_s, open_expired_cb,
+                                  g_memdup2 (w, sizeof *w), g_free);
   }
   allowed = ops->opens_allowed;
   g_mutex_unlock (&ops->lock);
@@ -457,6 +477,9 @@ typedef struct {
   LunfsOps *ops;
   fuse_req_t req;
   uint64_t serial; /* of the call: another request may be at that address by then */
+  LunfsLane *lane;
+  LunfsTimer timer;
+  GList link; /* in LunfsOps.interrupts */
   uint32_t pid;
 } Interrupt;
 
@@ -471,15 +494,42 @@ find_lane_call (LunfsOps *ops, fuse_req_t req)
   return call;
 }
 
-static void /* on the LUN's lane, where its calls end */
+static void
+interrupt_free (Interrupt *i)
+{
+  g_mutex_lock (&i->ops->lock);
+  g_queue_unlink (&i->ops->interrupts, &i->link);
+  g_mutex_unlock (&i->ops->lock);
+  g_free (i);
+}
+
+static void /* on the LUN's lane, where its calls end; as channel.c does it for READ and WRITE */
+try_interrupt (Interrupt *i, bool first)
+{
+  LaneCall *call = find_lane_call (i->ops, i->req);
+  bool dying;
+
+  if (!call || call->serial != i->serial) {
+    interrupt_free (i);
+    return;
+  }
+  dying = lunfs_interrupt_dying (i->pid);
+  if ((first || dying) && lunfs_lun_cancel (call->lun, &call->lreq, dying))
+    interrupt_free (i);
+  else
+    lunfs_lane_arm (i->lane, &i->timer, LUNFS_INTERRUPT_AGAIN_US);
+}
+
+static void
+interrupt_fired (LunfsTimer *timer)
+{
+  try_interrupt ((Interrupt *) ((char *) timer - offsetof (Interrupt, timer)), false);
+}
+
+static void
 interrupt_deliver (LunfsMail *mail)
 {
-  Interrupt *i = (Interrupt *) mail;
-  LaneCall *call = find_lane_call (i->ops, i->req);
-
-  if (call && call->serial == i->serial)
-    lunfs_lun_cancel (call->lun, &call->lreq, lunfs_interrupt_dying (i->pid));
-  g_free (i);
+  try_interrupt ((Interrupt *) mail, true);
 }
 
 /* libfuse holds a lock of the request meanwhile: nothing is answered from in here. */
@@ -487,18 +537,27 @@ static void
 interrupted (fuse_req_t req, void *data)
 {
   LunfsOps *ops = ops_of (req);
-  LaneCall *call = find_lane_call (ops, req);
-  Interrupt *i;
+  Interrupt *i = NULL;
+  LaneCall *call;
 
-  if (!call)
+  g_mutex_lock (&ops->lock);
+  call = g_hash_table_lookup (ops->lane_calls, req); /* it ends on its lane, but not while we hold the lock */
+  if (call) {
+    i = g_new0 (Interrupt, 1);
+    i->serial = call->serial;
+    i->lane = lunfs_lun_lane (call->lun);
+    i->link.data = i;
+    g_queue_push_tail_link (&ops->interrupts, &i->link);
+  }
+  g_mutex_unlock (&ops->lock);
+  if (!i)
     return;
-  i = g_new0 (Interrupt, 1);
   i->mail.deliver = interrupt_deliver;
+  i->timer.fire = interrupt_fired;
   i->ops = ops;
   i->req = req;
-  i->serial = call->serial;
   i->pid = (uint32_t) fuse_req_ctx (req)->pid;
-  lunfs_lane_post (lunfs_lun_lane (call->lun), &i->mail);
+  lunfs_lane_post (i->lane, &i->mail);
 }
 
 /* Every LaneCall ends here, before its answer. */
@@ -812,6 +871,8 @@ read_never (int fd, void *buf, size_t len, void *user)
 void
 lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
 {
+  GList *link;
+
   if (se)
     fuse_session_destroy (se);
   if (!ops)
@@ -819,6 +880,8 @@ lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
   g_hash_table_unref (ops->snapshots);
   g_hash_table_unref (ops->lane_calls);
   g_hash_table_unref (ops->losses_seen);
+  while ((link = g_queue_pop_head_link (&ops->interrupts))) /* the lanes have stopped */
+    g_free (link->data);
   g_mutex_clear (&ops->lock);
   g_free (ops);
 }

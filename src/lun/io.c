@@ -65,6 +65,7 @@ send_part (LunfsIo *io, LunfsIoPart *part, LunfsOp op, uint64_t offset, uint64_t
   part->req.length = length;
   part->req.iov = part->iov;
   part->req.submit_us = io->req->submit_us;
+  part->req.sent = false;
   io->context->lower->ops->submit (io->context->lower, &part->req);
 }
 

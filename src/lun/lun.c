@@ -330,6 +330,8 @@ lunfs_lun_cancel (LunfsLun *lun, LunfsRequest *req, bool dying)
 
   if (req->op == LUNFS_OP_FLUSH || req->op == LUNFS_OP_EXTENT)
     return lower->ops->cancel (lower, req, dying);
+  if (!io) /* not submitted yet: a signal that came before the request */
+    return false;
   if (!io->ordered || io->node.running)
     return lunfs_io_cancel (io, dying);
   if (!lower->ops->stalled (lower))

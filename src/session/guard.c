@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+#define UNANSWERED_MAX 2  /* LUN RESETs that end in cmd_timeout, one after the other */
+#define NO_ANSWER 256     /* no RFC 7143 response code */
 #define SETTLE_US 2000000 /* DefaultTime2Wait: what is left to do where LUN RESET is not supported */
 
 bool
@@ -47,12 +49,26 @@ lunfs_guard_security (const LunfsSession *s)
 bool
 lunfs_guard_refused (LunfsSession *s, LunfsLoginOutcome outcome)
 {
-  if (!lunfs_guard_security (s) || s->settings->user || (outcome != LUNFS_LOGIN_AUTH && outcome != LUNFS_LOGIN_REFUSED))
+  if (s->security_tried || !lunfs_guard_security (s) || s->settings->user
+      || (outcome != LUNFS_LOGIN_AUTH && outcome != LUNFS_LOGIN_REFUSED))
     return false;
-  s->security_refused = true;
-  lunfs_notice ("%s: the target refuses a login with SecurityNegotiation: without it from now on",
-                lunfs_session_label (s));
+  s->security_refused = true; /* taken back if it refuses the other kind, too */
   return true;
+}
+
+void
+lunfs_guard_login (LunfsSession *s, LunfsLoginOutcome outcome)
+{
+  if (!s->security_refused || s->security_known)
+    return;
+  if (outcome == LUNFS_LOGIN_OK) {
+    s->security_known = true;
+    lunfs_notice ("%s: the target refuses a login with SecurityNegotiation: without it from now on",
+                  lunfs_session_label (s));
+  } else if (outcome == LUNFS_LOGIN_AUTH || outcome == LUNFS_LOGIN_REFUSED) {
+    s->security_refused = false; /* it was about something else */
+    s->security_tried = true;
+  }
 }
 
 void
@@ -73,10 +89,16 @@ lunfs_guard_start (LunfsSession *s)
 {
   if (!s->unknown_writes || s->recheck)
     return false;
-  if (!wanted (s) && !s->moved) {
-    s->unknown_writes = false; /* the login has ended the session they belonged to */
+  if (s->settings->stale_write_guard == LUNFS_GUARD_OFF || (!wanted (s) && !s->moved)) {
+    s->unknown_writes = false; /* the login has ended the session they belonged to, or nobody minds */
     return false;
   }
+  if (s->resets_unanswered >= UNANSWERED_MAX) { /* as where it is not supported */
+    s->reset_us = lunfs_lane_now_us (s->lane);
+    lunfs_guard_was_reset (s, NO_ANSWER);
+    return true;
+  }
+  s->resets_unanswered++;
   s->reset_us = lunfs_lane_now_us (s->lane);
   LUNFS_COUNT (s->stats, lun_resets, 1);
   lunfs_info ("%s: LUN RESET, so that no write of the lost session comes late", lunfs_session_label (s));
@@ -91,11 +113,16 @@ lunfs_guard_was_reset (LunfsSession *s, unsigned response)
     return;
   s->reset_us = 0;
   s->unknown_writes = s->moved = false;
+  s->resets_unanswered = 0;
   if (response == 0) {
     lunfs_session_probe (s); /* eats the unit attention that the reset leaves behind */
     return;
   }
-  lunfs_warning ("%s: LUN RESET is not supported (response %u): waiting 2 s for what the lost session may still do",
-                 lunfs_session_label (s), response);
+  if (response == NO_ANSWER)
+    lunfs_warning ("%s: LUN RESET is never answered: waiting 2 s for what the lost session may still do",
+                   lunfs_session_label (s));
+  else
+    lunfs_warning ("%s: LUN RESET is not supported (response %u): waiting 2 s for what the lost session may still do",
+                   lunfs_session_label (s), response);
   lunfs_lane_arm (s->lane, &s->retry, SETTLE_US);
 }

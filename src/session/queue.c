@@ -589,7 +589,8 @@ expire_queue (LunfsSession *s, GQueue *queue)
     LunfsRequest *req = l->data;
 
     next = l->next;
-    if (!expired (s, req))
+    if ((req->flags & LUNFS_REQ_RECOVERY)
+        || !expired (s, req)) /* behind a rewrite there is no request of the kernel's */
       continue;
     g_queue_unlink (queue, l);
     LUNFS_COUNT (s->stats, timeouts, 1);
@@ -660,7 +661,7 @@ cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
 {
   LunfsSession *s = (LunfsSession *) layer;
   bool changes = req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT;
-  GQueue *queues[] = { &s->waiting, &s->delayed };
+  GQueue *queues[] = { &s->waiting, &s->delayed, &s->recovery };
 
   if (!stalled (layer) || (req->sent && changes && !dying))
     return false;

@@ -58,11 +58,14 @@ struct LunfsSession {
   int64_t ping_us; /* when the NOP-Out under way was sent; 0 = none */
 
   /* stale writes: guard.c */
-  bool unknown_writes;   /* sent and never answered: an older session may still execute them */
-  bool moved;            /* the login is at another portal than theirs: it does not end that session */
-  bool security_refused; /* no SecurityNegotiation for this target */
-  int64_t reset_us;      /* when the LUN RESET under way was sent; 0 = none */
-  char *lost_address;    /* of the session that was lost last */
+  bool unknown_writes;        /* sent and never answered: an older session may still execute them */
+  bool moved;                 /* the login is at another portal than theirs: it does not end that session */
+  bool security_refused;      /* no SecurityNegotiation for this target */
+  bool security_known;        /* ... as a login without it showed */
+  bool security_tried;        /* both kinds were refused in this attempt */
+  unsigned resets_unanswered; /* LUN RESETs in a row */
+  int64_t reset_us;           /* when the LUN RESET under way was sent; 0 = none */
+  char *lost_address;         /* of the session that was lost last */
 
   /* requests: queue.c */
   GQueue waiting;  /* in order of seq */
@@ -132,6 +135,8 @@ void lunfs_portal_clear (LunfsSession *s);
 bool lunfs_guard_security (const LunfsSession *s);
 /* A login failed so: true if it should be tried at once without SecurityNegotiation. */
 bool lunfs_guard_refused (LunfsSession *s, LunfsLoginOutcome outcome);
+/* How a login ended. */
+void lunfs_guard_login (LunfsSession *s, LunfsLoginOutcome outcome);
 /* A write was sent and its answer will never come. */
 void lunfs_guard_lost_write (LunfsSession *s);
 /* What kind of target it is: for the logins to come. */

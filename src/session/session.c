@@ -163,6 +163,8 @@ drop_transport (LunfsSession *s)
   LunfsTransport *transport = g_steal_pointer (&s->transport);
 
   lunfs_probe_abort (s->probe);
+  if (s->recheck) /* it had time for the recheck: an outage has replacement_timeout */
+    lunfs_lane_cancel (s->lane, &s->replacement);
   s->recheck = false;
   s->ping_us = s->reset_us = 0;
   if (transport)
@@ -197,6 +199,9 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
       && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
     drop_transport (s);
+    if (!s->down_us)
+      s->down_us = lunfs_lane_now_us (s->lane);
+    arm_replacement (s, 0);
     open_transport (s);
     return;
   }
@@ -219,7 +224,8 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
 static unsigned
 fence_pause_ms (const LunfsSession *s)
 {
-  return s->fence_outcome == LUNFS_LOGIN_IN_USE && outage_us (s) < GONE_PAUSE_MS * 1000 ? IN_USE_PAUSE_MS : GONE_PAUSE_MS;
+  return s->fence_outcome == LUNFS_LOGIN_IN_USE && outage_us (s) < GONE_PAUSE_MS * 1000 ? IN_USE_PAUSE_MS
+                                                                                        : GONE_PAUSE_MS;
 }
 
 static void
@@ -235,6 +241,8 @@ fence (LunfsSession *s, const char *why)
     s->last_logged = g_strdup (text);
     lunfs_error ("%s: %s", lunfs_session_label (s), text);
   }
+  if (!s->down_us)
+    s->down_us = lunfs_lane_now_us (s->lane);
   set_state (s, LUNFS_SESSION_FENCED);
   drop_transport (s);
   lunfs_lane_cancel (s->lane, &s->tick);
@@ -316,6 +324,7 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
     return;
   lunfs_lane_cancel (s->lane, &s->retry);
   s->last_outcome = outcome;
+  lunfs_guard_login (s, outcome);
   if (outcome != LUNFS_LOGIN_OK) {
     lunfs_session_lost (s, text);
     return;
@@ -453,6 +462,7 @@ retry_fired (LunfsTimer *timer)
     break;
   case LUNFS_SESSION_DOWN:
   case LUNFS_SESSION_FENCED:
+    s->security_tried = false;
     set_state (s, LUNFS_SESSION_RESOLVE);
     s->conf.resolve (s->conf.resolve_user, s, s->conf.host);
     break;
@@ -617,7 +627,8 @@ lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense)
 void
 lunfs_session_look (LunfsSession *s)
 {
-  lunfs_session_recheck (s, "asked to");
+  if (s->state == LUNFS_SESSION_UP && !s->stopping)
+    lunfs_session_recheck (s, "asked to");
 }
 
 void
@@ -769,14 +780,15 @@ lunfs_session_set_timeouts (LunfsSession *s, const LunfsTimeouts *timeouts)
   g_mutex_lock (&s->snapshot_lock);
   s->snapshot.timeouts = *timeouts;
   g_mutex_unlock (&s->snapshot_lock);
-  if (!s->started || s->recheck || s->stopping || s->state == LUNFS_SESSION_UP || s->state == LUNFS_SESSION_FENCED)
+  if (!s->started || s->stopping || s->state == LUNFS_SESSION_FENCED || (s->state == LUNFS_SESSION_UP && !s->recheck))
     return;
   s->failing = false;
   g_mutex_lock (&s->snapshot_lock);
   s->snapshot.failing = false;
   g_mutex_unlock (&s->snapshot_lock);
   lunfs_lane_cancel (s->lane, &s->replacement);
-  arm_replacement (s, 0); /* counted from when the outage began */
+  /* Counted from when the outage began; of a recheck, from now. */
+  arm_replacement (s, s->recheck && timeouts->replacement_timeout != 0 ? timeouts->cmd_timeout : 0);
 }
 
 void

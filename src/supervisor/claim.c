@@ -20,7 +20,9 @@
 static char *
 claim_path (const char *key)
 {
-  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
+  /* Not by XDG_RUNTIME_DIR: all mounts of a user must meet, whatever their environment. */
+  g_autofree char *own = g_strdup_printf ("/run/user/%u", (unsigned) geteuid ());
+  const char *run = geteuid () == 0 ? "/run" : own;
   g_autofree char *sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
   g_autofree char *name = g_strdup_printf ("lun-%.32s", sum);
 
@@ -95,7 +97,7 @@ read_holder (int fd, char *mountpoint)
 
   if (n <= 0 || sscanf (text, "%d %llu %1023[^\n]", &pid, &ticks, mountpoint) != 3 || pid <= 0)
     return 0;
-  return start_time (pid) == ticks ? pid : 0;
+  return ticks && start_time (pid) == ticks ? pid : 0;
 }
 
 static bool

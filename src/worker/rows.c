@@ -181,16 +181,19 @@ claim (LunfsRow *row, const LunfsLunInfo *info)
   LunfsSessionSnapshot snapshot;
   g_autofree char *key = NULL, *holder = NULL, *why = NULL;
 
-  if (row->worker->settings->read_only)
+  if (row->worker->settings->read_only
+      || getppid () != row->worker->supervisor) /* it is gone: only the end is to come */
     return true;
   lunfs_session_snapshot (row->session, &snapshot);
   key =
       g_strdup_printf ("%s %s %u %s", snapshot.portal, row->record->target_name, row->record->lun, info->identity.text);
-  if (row->claim && strcmp (row->claim, key) != 0)
-    lunfs_claim_drop (row->claim, (int) getppid ());
+  if (g_strcmp0 (row->claim, key) == 0)
+    return true; /* for as long as the supervisor lives */
+  if (row->claim)
+    lunfs_claim_drop (row->claim, (int) row->worker->supervisor);
   g_free (row->claim);
   row->claim = NULL;
-  if (!lunfs_claim_take (key, (int) getppid (), row->worker->settings->mountpoint, &holder)) {
+  if (!lunfs_claim_take (key, (int) row->worker->supervisor, row->worker->settings->mountpoint, &holder)) {
     why =
         g_strdup_printf ("in use by another mount of this host, %s; use that one, or mount read-only (-o ro)", holder);
     lunfs_session_reject (row->session, LUNFS_LOGIN_IN_USE, why);
@@ -437,7 +440,7 @@ lunfs_worker_free_rows (LunfsWorker *w)
     LunfsRow *row = w->rows->pdata[i];
 
     if (row->claim)
-      lunfs_claim_drop (row->claim, (int) getppid ());
+      lunfs_claim_drop (row->claim, (int) w->supervisor);
     g_free (row->claim);
     lunfs_lun_free (row->lun);
     lunfs_cache_free (row->cache);

@@ -55,6 +55,7 @@ stop_limit_cb (gpointer user)
   g_autofree char *left = describe_unflushed (w);
   unsigned busy = 0;
 
+  w->stop_source = 0;
   for (unsigned i = 0; i < w->rows->len; i++)
     busy += !((LunfsRow *) w->rows->pdata[i])->stopped;
   if (*left)
@@ -63,6 +64,15 @@ stop_limit_cb (gpointer user)
     lunfs_warning ("stopped with %u LUNs not answering; nothing acknowledged is lost", busy);
   send_stopped (w, *left ? LUNFS_EXIT_UNFLUSHED : LUNFS_EXIT_OK, left);
   return G_SOURCE_REMOVE;
+}
+
+static void
+arm_limit (LunfsWorker *w, uint32_t limit_ms)
+{
+  if (w->stop_source)
+    g_source_remove (w->stop_source);
+  w->stop_at_us = g_get_monotonic_time () + (int64_t) limit_ms * 1000;
+  w->stop_source = g_timeout_add (limit_ms, stop_limit_cb, w);
 }
 
 static void /* lane */
@@ -92,8 +102,12 @@ void
 lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms)
 {
   if (w->stopping) {
-    if (limit_ms == 0)
+    if (limit_ms == 0) {
+      if (w->stop_source)
+        g_source_remove (w->stop_source);
       stop_limit_cb (w);
+    } else if (w->stop_source && g_get_monotonic_time () + (int64_t) limit_ms * 1000 < w->stop_at_us)
+      arm_limit (w, limit_ms); /* sooner than was said first */
     return;
   }
   w->stopping = true;
@@ -114,7 +128,7 @@ lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms)
     row->stop_limit_ms = MIN ((int64_t) w->settings->logout_timeout * 1000, (int64_t) limit_ms / 2);
     lunfs_lane_call (row->lane, stop_row, row);
   }
-  g_timeout_add (limit_ms, stop_limit_cb, w);
+  arm_limit (w, limit_ms);
 }
 
 static gboolean

@@ -29,7 +29,7 @@ typedef struct {
   LunfsLun *lun;
   /* control thread */
   bool settled, stopped;
-  unsigned in_use; /* how often another mount of this host was found to have it */
+  unsigned in_use;       /* how often another mount of this host was found to have it */
   bool found;            /* by REPORT LUNS, not named by the user */
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
@@ -49,6 +49,7 @@ typedef struct {
 } LunfsAsking;
 
 struct LunfsWorker {
+  pid_t supervisor;
   LunfsWorkerFds fds;
   LunfsSettings *settings;
   LunfsArena *arena;
@@ -75,6 +76,8 @@ struct LunfsWorker {
 
   /* the end */
   bool stopping, unmounted;
+  unsigned stop_source; /* the limit's timer */
+  int64_t stop_at_us;
   unsigned running_rows;
   int exit_status;
   LunfsExit stop_status;

@@ -94,6 +94,7 @@ set_up (LunfsWorker *w, GError **error)
   w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
   if (!w->arena)
     return false;
+  ops_conf.request_limit_s = lunfs_worker_request_limit (w);
   header = w->arena->header;
   mind_kernel_limit (w);
   locked = lunfs_protect_process (w->settings->mlock);
@@ -166,6 +167,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   int status;
 
   w->fds = *fds;
+  w->supervisor = getppid ();
   w->exit_status = 1;
   w->only_final_errors = true;
   w->rows = g_ptr_array_new ();

@@ -16,6 +16,19 @@ ends () {
 }
 queued () { wait_for "[ \"\$(lun_get '$mnt' 1 .counters.queued)\" = $1 ]" 10; }
 
+say "the signal comes before the loss is noticed: the kernel does not say it twice"
+stop_answering
+dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
+early=$!
+disown
+wait_for "[ \"\$(lun_get '$mnt' 1 .counters.in_flight)\" = 1 ]" 10
+kill -KILL $early
+kill_target
+wait_for "[ \"\$(lun_get '$mnt' 1 .state)\" != up ]" 15
+wait_for "! alive $early" 5 || fail "a reader that was killed before the loss was noticed is still there"
+restart_target
+lun_up "$mnt" 1 30
+
 say "waiting since before the outage: it was sent"
 stop_answering
 dd if=/dev/zero of="$file" bs=4k count=1 seek=500 oflag=direct conv=notrunc status=none 2>/dev/null &

@@ -76,6 +76,16 @@ chmod 755 "$scratch/bin/lunfsctl"
 expect_fail as_user "$scratch/bin/lunfsctl" set "$mnt" replacement_timeout=1
 expect_status 21
 
+say "a worker that hangs: said so, soon"
+kill -STOP "$(worker "$mnt")"
+from=$SECONDS
+expect_fail lunfsctl rescan "$mnt"
+expect_status 8
+expect_message "worker of lunfs process $(supervisor "$mnt") does not answer"
+[ $((SECONDS - from)) -le $((8 * slow)) ] || fail "took $((SECONDS - from)) s"
+kill -CONT "$(worker "$mnt")"
+lunfsctl rescan "$mnt"
+
 say "during an outage: who waits fails now; and waits again"
 kill_target
 wait_for "[ \"\$(lun_get '$mnt' 1 .state)\" != up ]" 15

@@ -26,3 +26,13 @@ answer_again
 lun_up "$mnt" 1 20
 dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none
 stop_lunfs "$mnt"
+
+say "an open that waits for the first login"
+kill_target
+touch "$scratch/plain"
+start_lunfs "iscsi://$portal/$iqn/1" "$scratch/plain" -o replacement_timeout=-1,login_wait=0
+from=$SECONDS
+expect_fail dd if="$scratch/plain" of=/dev/null count=1 status=none
+expect_message 'input/output error'
+[ $((SECONDS - from)) -le $((7 * slow)) ] || fail "took $((SECONDS - from)) s"
+umount "$scratch/plain"

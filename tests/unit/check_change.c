@@ -207,6 +207,83 @@ START_TEST (test_luns_changed)
 }
 END_TEST
 
+/* It comes back smaller and, it says, without a volatile cache: what it has lost is still only here. */
+START_TEST (test_shrunk_without_cache)
+{
+  ck_assert_int_eq (io (LUNFS_OP_WRITE, 3, 1, 0x11), 0);
+  lunfs_ram_conf (row.ram)->nblocks = NBLOCKS / 2;
+  lunfs_ram_conf (row.ram)->wce = false;
+  lunfs_ram_power_loss (row.ram, 0);
+  row_until (&row, LUNFS_SESSION_DOWN, 2 * SECOND);
+  row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
+  ck_assert_int_eq (io (LUNFS_OP_FLUSH, 0, 0, 0), -EIO);
+}
+END_TEST
+
+/* Somebody takes the LUN while we write again what it had lost. */
+START_TEST (test_taken_in_recovery)
+{
+  for (unsigned i = 0; i < 30; i++)
+    ck_assert_int_eq (io (LUNFS_OP_WRITE, i, 1, 0x11), 0);
+  lunfs_ram_power_loss (row.ram, 0);
+  lunfs_ram_log (row.ram, true);
+  lunfs_ram_fault (row.ram,
+                   &(LunfsRamFault){ .match = lunfs_ram_is_write, .status = LUNFS_STATUS_RESERVATION_CONFLICT });
+  row_until (&row, LUNFS_SESSION_DOWN, 2 * SECOND);
+  row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
+  ck_assert_uint_eq (row.takings, 1);
+  ck_assert_uint_eq (lunfs_ram_data (row.ram)[29 * BS], 0);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->commands[0x8a],
+                     30 + 16); /* what was at the target when it was heard of */
+  ck_assert_int_eq (io (LUNFS_OP_FLUSH, 0, 0, 0), -EIO);
+}
+END_TEST
+
+/* The kernel's limit is for the kernel's requests. */
+START_TEST (test_recovery_has_no_limit)
+{
+  static const LunfsTimeouts limits = {
+    .replacement_timeout = -1, .login_timeout = 15, .noop_out_timeout = 5, .cmd_timeout = 3600, .request_limit = 10
+  };
+
+  lunfs_session_set_timeouts (row.session, &limits);
+  ck_assert_int_eq (io (LUNFS_OP_WRITE, 3, 1, 0x11), 0);
+  lunfs_ram_fault (row.ram,
+                   &(LunfsRamFault){ .match = lunfs_ram_is_write, .status = LUNFS_STATUS_BUSY, .times = 1000000 });
+  lunfs_ram_power_loss (row.ram, 0);
+  row_until (&row, LUNFS_SESSION_RECOVER, 2 * SECOND);
+  ck_assert_int_eq (io (LUNFS_OP_READ, 0, 1, 0), -EIO);
+  ck_assert_uint_eq (LUNFS_VALUE (&row.stats, losses), 0);
+  lunfs_ram_clear_faults (row.ram);
+  row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
+  ck_assert_uint_eq (lunfs_ram_data (row.ram)[3 * BS], 0x11);
+}
+END_TEST
+
+START_TEST (test_look_in_recovery)
+{
+  unsigned connections;
+
+  ck_assert_int_eq (io (LUNFS_OP_WRITE, 3, 1, 0x11), 0);
+  lunfs_ram_power_loss (row.ram, 0);
+  row_until (&row, LUNFS_SESSION_RECOVER, 2 * SECOND);
+  connections = lunfs_ram_stats (row.ram)->connections;
+  lunfs_session_look (row.session);
+  row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, connections);
+}
+END_TEST
+
+/* The signal came before the request. */
+START_TEST (test_cancel_unsubmitted)
+{
+  lunfs_request_init (&req);
+  req.op = LUNFS_OP_DISCARD;
+  req.length = BS;
+  ck_assert (!lunfs_lun_cancel (row.lun, &req, true));
+}
+END_TEST
+
 int
 main (void)
 {
@@ -221,6 +298,11 @@ main (void)
   tcase_add_loop_test (tc, test_disowned, 0, 2);
   tcase_add_test (tc, test_disowned_but_synchronised);
   tcase_add_test (tc, test_reserved);
+  tcase_add_test (tc, test_shrunk_without_cache);
+  tcase_add_test (tc, test_taken_in_recovery);
+  tcase_add_test (tc, test_recovery_has_no_limit);
+  tcase_add_test (tc, test_look_in_recovery);
+  tcase_add_test (tc, test_cancel_unsubmitted);
   tcase_add_test (tc, test_medium_error);
   tcase_add_loop_test (tc, test_luns_changed, 0, 2);
   suite_add_tcase (suite, tc);

@@ -280,10 +280,98 @@ START_TEST (test_change_replacement)
 }
 END_TEST
 
+START_TEST (test_off_is_off)
+{
+  begin (1, false, LUNFS_GUARD_OFF);
+  row.addresses[0] = "192.0.2.77";
+  newer_survives ();
+  ck_assert_uint_eq (stats ()->resets, 0);
+  row_free (&row);
+}
+END_TEST
+
+/* Some targets drop what they do not know: that must not keep the LUN down for ever. */
+START_TEST (test_reset_never_answered)
+{
+  begin (1, true, LUNFS_GUARD_AUTO);
+  lunfs_ram_conf (row.ram)->reset_response = LUNFS_RAM_NO_RESPONSE;
+  start_io (LUNFS_OP_WRITE, 7, 1);
+  row_step (&row, 100);
+  lunfs_ram_drop (row.ram, "cut");
+  ck_assert_int_eq (finish_io (30 * SECOND), 0);
+  ck_assert_uint_eq (stats ()->resets, 2);
+  row_free (&row);
+}
+END_TEST
+
+/* Refused with and without SecurityNegotiation: it was not about that. */
+START_TEST (test_security_refused_for_a_while)
+{
+  unsigned before;
+
+  begin (1, true, LUNFS_GUARD_AUTO);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_AUTH, 4);
+  start_io (LUNFS_OP_WRITE, 7, 1);
+  row_step (&row, 100);
+  lunfs_ram_drop (row.ram, "cut");
+  finish_io (300 * SECOND);
+  before = stats ()->security_logins;
+  lunfs_ram_drop (row.ram, "cut");
+  row_until (&row, LUNFS_SESSION_DOWN, SECOND);
+  row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
+  ck_assert_uint_gt (stats ()->security_logins, before);
+  row_free (&row);
+}
+END_TEST
+
+/* A LUN that is not ready for minutes is when an administrator wants to change it. */
+START_TEST (test_change_while_not_ready)
+{
+  begin (1, false, LUNFS_GUARD_AUTO);
+  lunfs_ram_not_ready (row.ram, 0x04);
+  lunfs_session_look (row.session);
+  row_run (&row, SECOND, 1000);
+  start_io (LUNFS_OP_READ, 0, 0);
+  row_run (&row, 10 * SECOND, 10000);
+  set_replacement (-1);
+  row_run (&row, 300 * SECOND, 100000);
+  ck_assert (!done);
+  set_replacement (0);
+  ck_assert_int_eq (finish_io (7 * SECOND), -EIO);
+  lunfs_ram_not_ready (row.ram, 0);
+  row_free (&row);
+}
+END_TEST
+
+/* The time a recheck may take is not an outage's. */
+START_TEST (test_lost_in_recheck)
+{
+  static const LunfsTimeouts limits = {
+    .replacement_timeout = 0, .login_timeout = 15, .noop_out_timeout = 5, .cmd_timeout = 30
+  };
+
+  begin (1, false, LUNFS_GUARD_AUTO);
+  lunfs_session_set_timeouts (row.session, &limits);
+  lunfs_session_look (row.session);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_TRANSPORT, G_MAXUINT);
+  row_step (&row, 100);
+  lunfs_ram_drop (row.ram, "cut");
+  row_until (&row, LUNFS_SESSION_DOWN, SECOND);
+  start_io (LUNFS_OP_READ, 0, 0);
+  ck_assert_int_eq (finish_io (SECOND), -EIO);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_OK, 0);
+  row_free (&row);
+}
+END_TEST
+
 START_TEST (test_request_limit)
 {
-  static const LunfsTimeouts limits = { .replacement_timeout = -1, .login_timeout = 15, .noop_out_interval = 0,
-                                        .noop_out_timeout = 5, .cmd_timeout = 3600, .request_limit = 10 };
+  static const LunfsTimeouts limits = { .replacement_timeout = -1,
+                                        .login_timeout = 15,
+                                        .noop_out_interval = 0,
+                                        .noop_out_timeout = 5,
+                                        .cmd_timeout = 3600,
+                                        .request_limit = 10 };
   int64_t from;
 
   begin (1, false, LUNFS_GUARD_AUTO);
@@ -330,6 +418,11 @@ main (void)
   tcase_add_test (tc, test_next_worker);
   tcase_add_test (tc, test_change_replacement);
   tcase_add_test (tc, test_request_limit);
+  tcase_add_test (tc, test_off_is_off);
+  tcase_add_test (tc, test_reset_never_answered);
+  tcase_add_test (tc, test_security_refused_for_a_while);
+  tcase_add_test (tc, test_change_while_not_ready);
+  tcase_add_test (tc, test_lost_in_recheck);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
