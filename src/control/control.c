@@ -17,9 +17,12 @@
 
 #define LINE_MAX_BYTES 65536
 #define CLIENTS_MAX 32
+#define PAUSE_S 2
 
 struct LunfsControl {
-  GSocketService *service;
+  GSocketListener *listener;
+  bool accepting;
+  guint pause; /* source: accept again then */
   char *path;
   LunfsControlHandler handler;
   void *user;
@@ -144,14 +147,13 @@ peer_allowed (GSocketConnection *connection)
   return uid == 0 || uid == geteuid ();
 }
 
-static gboolean
-incoming_cb (GSocketService *service, GSocketConnection *connection, GObject *source, gpointer user)
+static void
+incoming (LunfsControl *control, GSocketConnection *connection)
 {
-  LunfsControl *control = user;
   Client *client;
 
   if (!peer_allowed (connection) || g_list_length (control->clients) >= CLIENTS_MAX)
-    return TRUE; /* closed */
+    return; /* closed */
   client = g_new0 (Client, 1);
   client->control = control;
   client->connection = g_object_ref (connection);
@@ -160,7 +162,38 @@ incoming_cb (GSocketService *service, GSocketConnection *connection, GObject *so
   g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (client->in), FALSE);
   control->clients = g_list_prepend (control->clients, client);
   read_line (client);
-  return TRUE;
+}
+
+static gboolean accept_next (gpointer user);
+
+/* Not a GSocketService: without a descriptor left that one tries again at once, and tells the log each time. */
+static void
+accepted_cb (GObject *source, GAsyncResult *result, gpointer user)
+{
+  g_autoptr (GSocketConnection) connection =
+      g_socket_listener_accept_finish (G_SOCKET_LISTENER (source), result, NULL, NULL);
+  LunfsControl *control = user;
+
+  control->accepting = false;
+  if (g_cancellable_is_cancelled (control->end))
+    return;
+  if (connection) {
+    incoming (control, connection);
+    accept_next (control);
+  } else {
+    control->pause = g_timeout_add_seconds (PAUSE_S, accept_next, control);
+  }
+}
+
+static gboolean
+accept_next (gpointer user)
+{
+  LunfsControl *control = user;
+
+  control->pause = 0;
+  control->accepting = true;
+  g_socket_listener_accept_async (control->listener, control->end, accepted_cb, control);
+  return G_SOURCE_REMOVE;
 }
 
 /* ---- life ---- */
@@ -179,8 +212,8 @@ listen_at (LunfsControl *control, GError **error)
   }
   unlink (control->path);
   mask = umask (0177); /* only this thread makes files */
-  ok = g_socket_listener_add_address (G_SOCKET_LISTENER (control->service), address, G_SOCKET_TYPE_STREAM,
-                                      G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, error);
+  ok = g_socket_listener_add_address (control->listener, address, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL,
+                                      NULL, error);
   umask (mask);
   return ok;
 }
@@ -190,7 +223,7 @@ lunfs_control_new (const char *path, LunfsControlHandler handler, void *user, GE
 {
   LunfsControl *control = g_new0 (LunfsControl, 1);
 
-  control->service = g_socket_service_new ();
+  control->listener = g_socket_listener_new ();
   control->path = g_strdup (path);
   control->end = g_cancellable_new ();
   control->handler = handler;
@@ -200,8 +233,7 @@ lunfs_control_new (const char *path, LunfsControlHandler handler, void *user, GE
     lunfs_control_free (control);
     return NULL;
   }
-  g_signal_connect (control->service, "incoming", G_CALLBACK (incoming_cb), control);
-  g_socket_service_start (control->service);
+  accept_next (control);
   return control;
 }
 
@@ -210,12 +242,13 @@ lunfs_control_free (LunfsControl *control)
 {
   if (!control)
     return;
-  g_socket_service_stop (control->service);
-  g_socket_listener_close (G_SOCKET_LISTENER (control->service));
-  g_object_unref (control->service);
+  if (control->pause)
+    g_source_remove (control->pause);
   g_cancellable_cancel (control->end);
-  while (control->clients) /* each ends when its cancelled operation comes back */
+  while (control->accepting || control->clients) /* each ends when its cancelled operation comes back */
     g_main_context_iteration (NULL, TRUE);
+  g_socket_listener_close (control->listener);
+  g_object_unref (control->listener);
   g_object_unref (control->end);
   if (control->path)
     unlink (control->path);

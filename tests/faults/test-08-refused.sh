@@ -6,8 +6,9 @@
 # shellcheck source=tests/faults/faults.sh
 . "$top_srcdir/tests/faults/faults.sh"
 
-down=3 most=6 # attempts: 0, 250, 750, 1750, 3750 ms after the loss
-if [ "$long" != 0 ]; then down=30 most=10; fi
+down=3
+[ "$long" = 0 ] || down=30
+most=$((5 + down / 2)) # after 0, 250, 750, 1750, 3750 ms, then every two seconds
 test_limit $((100 + down))
 behind_proxy 16M 1
 start_load 1 --punch --zero

@@ -30,13 +30,21 @@ say "no descriptor left for a socket"
 mount_all 1
 start_load 1 --punch --zero
 pid=$(worker "$mnt")
-# The next descriptor it would get is not allowed any more.
-fd=3
-while [ -e "/proc/$pid/fd/$fd" ]; do fd=$((fd + 1)); done
+# The next descriptor it would get is not allowed any more.  (Some are only open for a moment.)
+lowest=1000
+for _ in 1 2 3 4 5 6 7 8; do
+  fd=3
+  while [ -e "/proc/$pid/fd/$fd" ]; do fd=$((fd + 1)); done
+  [ "$fd" -ge "$lowest" ] || lowest=$fd
+  sleep 0.05
+done
 limits=$(prlimit --pid "$pid" --nofile --output SOFT,HARD --noheadings | tr -s ' ' : | sed 's/^://')
-prlimit --pid "$pid" --nofile="$fd:"
+prlimit --pid "$pid" --nofile="$lowest:"
 cut_connections
 wait_for "[ \"\$(counter 1 login_failures)\" -ge 2 ]" 20
+lunfsctl status "$mnt" >"$scratch/status" 2>&1 & # cannot be accepted either
+ctl=$!
+cleanup_fn kill_quietly $ctl
 quiet $away
 logged "$mnt" 'too many open files' || fail "the log does not say why"
 status_get "$mnt" '.lunfs.version' # it still answers
@@ -44,6 +52,8 @@ prlimit --pid "$pid" --nofile="$limits"
 relogins 1 1
 moves 1
 expect_equal "$(worker "$mnt")" "$pid" "worker"
+wait_for "! alive $ctl" 10
+jq -e '.targets[0].luns[0].lun == 1' "$scratch/status" || fail "lunfsctl: $(cat "$scratch/status")"
 stop_load "no descriptors for $away s" 1
 no_errors 1
 stop_lunfs "$mnt"
