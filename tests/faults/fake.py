@@ -225,13 +225,15 @@ def check_partial_loss():
                     i.write(lba, block(50 * version + lba))
             t.ask("powerloss partial 5")
             outcomes.append(t.medium(0, 40))
-            versions = [next(v for v in (0, 1, 2, 3) if t.medium(n) == (block(50 * v + n) if v else bytes(BS))) for n in range(40)]
-            assert set(versions) == {0, 1, 2, 3}, versions
+            wrote = [[bytes(BS)] + [block(50 * version + lba) for version in (1, 2, 3)] for lba in range(40)]
+            kept = [wrote[lba].index(t.medium(lba)) for lba in range(40)]
+            assert set(kept) == {0, 1, 2, 3}, kept
     assert outcomes[0] == outcomes[1]
 
 
 def check_violations():
-    for what, text in (("gap", "CmdSN"), ("unproven", "not identified"), ("window", "over MaxCmdSN"), ("length", "expected for")):
+    texts = {"gap": "CmdSN", "unproven": "not identified", "window": "over MaxCmdSN", "length": "expected for"}
+    for what, text in texts.items():
         with Target("--window", "4") as t:
             i = Initiator(t)
             if what != "unproven":
@@ -273,8 +275,10 @@ def check_rules():
             raise AssertionError("not dropped")
         except (EOFError, ConnectionResetError):
             pass
-        for wrong in ("on", "on sneeze : drop", "on read : sneeze", "on read : sense 3", "on login : nodata", "on read nth=x : drop",
-                      "on read colour=red : drop", "sneeze", "on read : delay x"):  # fmt: skip
+        for wrong in (
+            "sneeze", "on", "on sneeze : drop", "on read : sneeze", "on read : sense 3", "on login : nodata",
+            "on read nth=x : drop", "on read colour=red : drop", "on read : delay x",
+        ):  # fmt: skip
             t.ask(wrong, error=True)
 
 

@@ -10,7 +10,7 @@ begin_load
 fake_rule "nop times=all : noresp"
 say "silence in the midst of it: a NOP-Out is sent"
 fake_rule "scsi : stall 1800"
-wait_for '[ "$(fake_get .nops)" -gt 0 ]' 10
+wait_for "[ \$(fake_get .nops) -gt 0 ]" 10
 say "load, for longer than noop_out_timeout"
 sleep 6
 end_load
