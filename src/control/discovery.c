@@ -4,18 +4,18 @@
 #include "control/discovery.h"
 
 #include "control/resolve.h"
+#include "iscsi/address.h"
 #include "lunfs/log.h"
 #include "scsi/sense.h"
 #include "scsi/vpd.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_LUNS 1024
 #define ANSWER_BYTES (8 + 8 * MAX_LUNS)
 #define MAX_TARGETS 1024
-#define HOST_MAX_BYTES 253
+#define MAX_MOVES 8
 #define MAX_TRIES 20 /* unit attentions of the fresh nexus, BUSY */
 /* No LUN's session has this number: asking must not end one by session reinstatement. */
 #define ISID_QUALIFIER 0xffff
@@ -34,7 +34,7 @@ typedef struct {
   LunfsTimer deadline, again;
   LunfsDefer end;
   char *addresses[LUNFS_RESOLVE_MAX];
-  unsigned naddresses, next_address;
+  unsigned naddresses, next_address, moves;
   bool logged_in;
   LunfsTransport *transport;
   LunfsCommand cmd;
@@ -80,6 +80,24 @@ tell_cb (gpointer data)
 }
 
 static void connect_next (Find *f);
+static void resolved (void *user, const char *const *addresses, unsigned n, const char *error);
+
+/* To the portal that the target names. */
+static bool
+follow (Find *f)
+{
+  char *host;
+
+  if (f->moves >= MAX_MOVES || !lunfs_address_split (f->text, &host, &f->port))
+    return false;
+  f->moves++;
+  g_free (f->host);
+  f->host = host;
+  f->ended = false;
+  g_clear_pointer (&f->text, g_free);
+  lunfs_resolve (f->host, resolved, f);
+  return true;
+}
 
 static void
 end_run (LunfsDefer *defer)
@@ -96,6 +114,13 @@ end_run (LunfsDefer *defer)
     g_clear_pointer (&f->text, g_free);
     connect_next (f);
     return;
+  }
+  if (f->outcome == LUNFS_LOGIN_MOVED) {
+    if (follow (f))
+      return;
+    f->outcome = LUNFS_LOGIN_REFUSED;
+    g_free (f->text);
+    f->text = g_strdup (f->moves ? "redirected too often" : "redirected to something that is no portal");
   }
   g_main_context_invoke (NULL, tell_cb, f);
 }
@@ -182,25 +207,6 @@ on_dead (void *user, const char *why)
   end (user, LUNFS_LOGIN_TRANSPORT, why);
 }
 
-/* "ip:port,tpgt" or "[v6]:port,tpgt"; by RFC 7143 13.8 the host may be a name, too. */
-static bool
-split_portal (const char *portal, char **host, uint16_t *port)
-{
-  const char *colon = strrchr (portal, ':');
-  size_t len = colon ? (size_t) (colon - portal) : 0;
-  unsigned long number = colon && g_ascii_isdigit (colon[1]) ? strtoul (colon + 1, NULL, 10) : 0;
-
-  if (len > 1 && portal[0] == '[' && portal[len - 1] == ']') {
-    portal++;
-    len -= 2;
-  }
-  if (len == 0 || len > HOST_MAX_BYTES || number == 0 || number > UINT16_MAX)
-    return false;
-  *host = g_strndup (portal, len);
-  *port = (uint16_t) number;
-  return true;
-}
-
 static LunfsFoundTarget *
 find_target (GPtrArray *targets, const char *name)
 {
@@ -235,7 +241,7 @@ on_target (void *user, const char *name, const char *portal)
     end (f, LUNFS_LOGIN_OK, NULL);
     return;
   }
-  if (!split_portal (portal, &host, &port))
+  if (!lunfs_address_split (portal, &host, &port))
     return;
   target = find_target (f->targets, name);
   if (!target && f->targets->len >= MAX_TARGETS)
@@ -317,6 +323,9 @@ resolved (void *user, const char *const *addresses, unsigned n, const char *erro
     g_main_context_invoke (NULL, tell_cb, f);
     return;
   }
+  for (unsigned i = 0; i < f->naddresses; i++)
+    g_free (f->addresses[i]);
+  f->next_address = 0;
   f->naddresses = MIN (n, LUNFS_RESOLVE_MAX);
   for (unsigned i = 0; i < f->naddresses; i++)
     f->addresses[i] = g_strdup (addresses[i]);

@@ -32,7 +32,8 @@ typedef struct {
   uint32_t isid_random;
 } LunfsFindConf;
 
-/* @conf's strings are copied.  @found is called once, on the control thread, at the latest after twice login_timeout. */
+/* @conf's strings are copied.  @found is called once, on the control thread, at the latest after twice login_timeout, and
+ * once more for each of at most eight redirections. */
 void lunfs_find (const LunfsFindConf *conf, LunfsFoundFunc found, void *user);
 
 #endif

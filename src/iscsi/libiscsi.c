@@ -58,6 +58,7 @@ typedef struct {
   /* recorded by callbacks */
   bool login_called, cancel_seen, pong_seen, logout_seen, discovery_called, reset_seen;
   int login_status;
+  char *moved_to;
   unsigned reset_response;
   GPtrArray *found; /* name, portal, name, portal ... */
 } Iscsi;
@@ -96,23 +97,19 @@ login_over (Iscsi *self, int status)
   self->login_status = status;
 }
 
-static void connect_cb (struct iscsi_context *ctx, int status, void *data, void *user);
-
+/* Where a redirection leads is for the user to find out: a name would have to be looked up, and nothing waits here. */
 static void
 login_cb (struct iscsi_context *ctx, int status, void *data, void *user)
 {
   const char *address = iscsi_get_target_address (ctx);
 
-  if (status != SCSI_STATUS_REDIRECT || !address || !*address) {
-    login_over (user, status);
-    return;
-  }
-  iscsi_disconnect (ctx);
-  if (iscsi_connect_async (ctx, address, connect_cb, user) != 0)
-    login_over (user, SCSI_STATUS_ERROR);
+  if (status == SCSI_STATUS_REDIRECT && address && *address)
+    ((Iscsi *) user)->moved_to = g_strdup (address);
+  login_over (user, status);
 }
 
-/* iscsi_full_connect_async would do the same, and lose a little memory with every connection that fails. */
+/* iscsi_full_connect_async would do the same, but follow redirections, and lose a little memory with every connection that
+ * fails. */
 static void
 connect_cb (struct iscsi_context *ctx, int status, void *data, void *user)
 {
@@ -338,8 +335,6 @@ update_watch (Iscsi *self)
     return;
   events = iscsi_which_events (self->ctx);
   fd = iscsi_get_fd (self->ctx);
-  if (self->state == CONNECTING) /* a redirect closes the socket and may get the same number for the next one */
-    lunfs_lane_unwatch (self->lane, &self->watch);
   if (fd >= 0)
     lunfs_lane_watch (self->lane, &self->watch, fd,
                       (events & POLLIN ? EPOLLIN : 0u) | (events & POLLOUT ? EPOLLOUT : 0u));
@@ -371,9 +366,9 @@ service (Iscsi *self, int revents)
       if (self->discovery && iscsi_discovery_async (self->ctx, discovery_cb, self) < 0)
         died (self, "SendTargets could not be sent");
     } else if (self->login_called || rc < 0) {
-      const char *text = iscsi_get_error (self->ctx);
+      const char *text = self->moved_to ? self->moved_to : iscsi_get_error (self->ctx);
 
-      login_ended (self, classify_login (text), text);
+      login_ended (self, self->moved_to ? LUNFS_LOGIN_MOVED : classify_login (text), text);
     }
     update_watch (self);
     return;
@@ -555,6 +550,7 @@ close_transport (LunfsTransport *t)
     hand_on (cmd);
   }
   g_ptr_array_unref (self->found);
+  g_free (self->moved_to);
   g_free (self);
 }
 

@@ -730,7 +730,9 @@ connection_fired (LunfsTimer *timer)
     connection->state = connection->outcome == LUNFS_LOGIN_OK ? UP : DEAD;
     connection->leaving = connection->state == DEAD; /* no dead() after a failed login */
     connection->events->login (connection->user, connection->outcome,
-                               connection->outcome == LUNFS_LOGIN_OK ? NULL : "login refused by the test");
+                               connection->outcome == LUNFS_LOGIN_OK      ? NULL
+                               : connection->outcome == LUNFS_LOGIN_MOVED ? "elsewhere.test:4711,1"
+                                                                          : "login refused by the test");
     break;
   case UP:
     connection->state = DEAD;

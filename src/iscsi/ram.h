@@ -95,7 +95,8 @@ void lunfs_ram_not_ready (LunfsRam *ram, uint8_t ascq);
 void lunfs_ram_drop (LunfsRam *ram, const char *why);
 /* drop, and volatile blocks go back to their stable content, but @survive_percent of them reached the medium in time. */
 void lunfs_ram_power_loss (LunfsRam *ram, unsigned survive_percent);
-/* The next @times logins end so; LUNFS_LOGIN_OK: they get no answer at all. */
+/* The next @times logins end so; LUNFS_LOGIN_OK: they get no answer at all; LUNFS_LOGIN_MOVED: they are sent
+ * to port 4711 of "elsewhere.test". */
 void lunfs_ram_refuse (LunfsRam *ram, LunfsLoginOutcome outcome, unsigned times);
 /* The next @times opens fail at once. */
 void lunfs_ram_fail_open (LunfsRam *ram, unsigned times);

@@ -50,6 +50,7 @@ typedef enum {
   LUNFS_LOGIN_AUTH,      /* authentication or authorization failed: try again, seldom */
   LUNFS_LOGIN_NOT_FOUND, /* no such target here */
   LUNFS_LOGIN_NOT_DISK,  /* logged in, but the LUN is something else (the session's finding) */
+  LUNFS_LOGIN_MOVED,     /* at another portal for now: the text is its address, as lunfs_address_split takes it */
   LUNFS_LOGIN_REFUSED,   /* any other refusal or protocol error */
   LUNFS_LOGIN_IN_USE,    /* another mount of this host writes to the LUN (the worker's finding) */
 } LunfsLoginOutcome;

@@ -5,7 +5,11 @@
 
 #include "session/session-private.h"
 
+#include "iscsi/address.h"
+
 #include <string.h>
+
+#define MAX_MOVES 8
 
 void
 lunfs_portal_set (LunfsSession *s, const char *const *addresses, unsigned n)
@@ -49,6 +53,26 @@ lunfs_portal_leave (LunfsSession *s)
   g_free (s->avoid);
   s->avoid = g_strdup (lunfs_portal_current (s));
   return true;
+}
+
+bool
+lunfs_portal_move (LunfsSession *s, const char *where)
+{
+  char *host;
+
+  if (s->moves >= MAX_MOVES || !lunfs_address_split (where, &host, &s->moved_port))
+    return false;
+  s->moves++;
+  g_free (s->moved_host);
+  s->moved_host = host;
+  return true;
+}
+
+void
+lunfs_portal_move_back (LunfsSession *s)
+{
+  s->moves = 0;
+  g_clear_pointer (&s->moved_host, g_free);
 }
 
 void

@@ -43,7 +43,10 @@ struct LunfsSession {
   char *addresses[8];
   unsigned naddresses, untried; /* of this attempt; not tried yet: the first @untried */
   char *avoid;                  /* address to try last next time */
-  bool elsewhere;               /* the LUN is in standby here: try the next address at once */
+  char *moved_host;             /* where the target sent us in this attempt; NULL = it did not */
+  uint16_t moved_port;
+  unsigned moves;
+  bool elsewhere; /* the LUN is in standby here: try the next address at once */
   unsigned attempts;
   int64_t up_us;   /* when it came UP last */
   int64_t down_us; /* when it left UP, or was started; 0 while UP */
@@ -129,6 +132,10 @@ const char *lunfs_portal_next (LunfsSession *s); /* NULL: all were tried */
 const char *lunfs_portal_current (const LunfsSession *s);
 /* This one serves the LUN no more: try it last next time.  False: there is no other. */
 bool lunfs_portal_leave (LunfsSession *s);
+/* The target says that it is at the portal @where for now.  False: nonsense, or the last of too many. */
+bool lunfs_portal_move (LunfsSession *s, const char *where);
+/* The next attempt begins where the user said. */
+void lunfs_portal_move_back (LunfsSession *s);
 void lunfs_portal_clear (LunfsSession *s);
 
 /* guard.c: see there.  Log in through SecurityNegotiation? */

@@ -187,6 +187,19 @@ log_failure (LunfsSession *s, const char *text)
 
 static void open_transport (LunfsSession *s);
 
+/* To the portal that the target names: by way of the resolver, as it may be a name. */
+static bool
+follow (LunfsSession *s, const char *where)
+{
+  if (!lunfs_portal_move (s, where))
+    return false;
+  lunfs_debug (SESSION, "%s: redirected to %s", lunfs_session_label (s), where);
+  drop_transport (s);
+  set_state (s, LUNFS_SESSION_RESOLVE);
+  s->conf.resolve (s->conf.resolve_user, s, s->moved_host);
+  return true;
+}
+
 static void
 attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
 {
@@ -194,7 +207,13 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   bool elsewhere = s->elsewhere;
 
   s->elsewhere = false;
-
+  if (outcome == LUNFS_LOGIN_MOVED && !s->stopping) {
+    if (follow (s, copy))
+      return;
+    attempt_failed (s, LUNFS_LOGIN_REFUSED,
+                    s->moves ? "redirected too often" : "redirected to something that is no portal");
+    return;
+  }
   if (((outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN) || elsewhere) && s->untried > 0
       && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
@@ -397,12 +416,13 @@ static void
 open_transport (LunfsSession *s)
 {
   const char *address = lunfs_portal_next (s);
+  uint16_t port = s->moved_host ? s->moved_port : s->conf.port;
   const LunfsSettings *set = s->settings;
   LunfsConnConf conf = {
     .initiator_name = set->initiator_name,
     .target_name = s->conf.target_name,
     .address = address,
-    .port = s->conf.port,
+    .port = port,
     .lun = s->conf.lun,
     .user = set->user,
     .password = set->password,
@@ -418,8 +438,7 @@ open_transport (LunfsSession *s)
 
   s->moved = s->unknown_writes && s->lost_address && strcmp (s->lost_address, address) != 0;
   g_mutex_lock (&s->snapshot_lock);
-  snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address,
-            s->conf.port);
+  snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address, port);
   g_mutex_unlock (&s->snapshot_lock);
   set_state (s, LUNFS_SESSION_LOGIN);
   s->transport = s->conf.open (s->lane, &conf, &transport_events, s, &error);
@@ -463,6 +482,7 @@ retry_fired (LunfsTimer *timer)
   case LUNFS_SESSION_DOWN:
   case LUNFS_SESSION_FENCED:
     s->security_tried = false;
+    lunfs_portal_move_back (s);
     set_state (s, LUNFS_SESSION_RESOLVE);
     s->conf.resolve (s->conf.resolve_user, s, s->conf.host);
     break;
@@ -746,6 +766,7 @@ lunfs_session_free (LunfsSession *s)
   lunfs_probe_free (s->probe);
   lunfs_session_queue_clear (s);
   lunfs_portal_clear (s);
+  lunfs_portal_move_back (s);
   g_free (s->avoid);
   g_free (s->teardown_why);
   g_free (s->last_logged);

@@ -111,7 +111,8 @@ class Writer(threading.Thread):
         late = False
         while os.pread(self.medium, length, self.first + offset) != wanted:
             if time.monotonic() > end:
-                self.same("the medium after a write with O_DSYNC", os.pread(self.medium, length, self.first + offset), offset, length)
+                got = os.pread(self.medium, length, self.first + offset)
+                self.same("the medium after a write with O_DSYNC", got, offset, length)
             late = True
             time.sleep(0.02)
         if late:

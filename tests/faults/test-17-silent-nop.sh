@@ -5,20 +5,18 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 8M -- -o noop_out_interval=1,noop_out_timeout=2,cmd_timeout=20
-fake_rule "nop times=all : noresp"
-nop=$rule
-say "a read that takes its time: a NOP-Out is sent meanwhile"
-fake_rule "read lba=100 : hold 1800"
-dd if="$file" of=/dev/null bs=512 skip=100 count=1 iflag=direct status=none
-fake_hit "$nop"
-say "load, for longer than noop_out_timeout"
+fake_lun 8M -- -o noop_out_interval=1,noop_out_timeout=4,cmd_timeout=30
 begin_load
-sleep 4
+fake_rule "nop times=all : noresp"
+say "silence in the midst of it: a NOP-Out is sent"
+fake_rule "scsi : stall 1800"
+wait_for "[ \$(fake_get .nops) -gt 0 ]" 10
+say "load, for longer than noop_out_timeout"
+sleep 6
 end_load
 expect_equal "$(lun_get "$mnt" 0 .counters.session_losses)" 0 "sessions lost"
 say "idle"
-wait_for "[ \"\$(lun_get '$mnt' 0 .counters.session_losses)\" = 1 ]" 15
+wait_for "[ \"\$(lun_get '$mnt' 0 .counters.session_losses)\" = 1 ]" 20
 logged "$mnt" 'no sign of life.*noop_out_timeout' || fail "the log does not say why"
 fake clear
 lun_up "$mnt" 0

@@ -13,7 +13,7 @@ flips () { # DIGEST FLIP...: one LUN, so one session, for each
   local digest=$1 i
   shift
   tgt --mode target --op update --tid "$tid" --name HeaderDigest --value "$([ "$digest" = none ] && echo None || echo CRC32C)"
-  mount_all $# -o header_digest="$digest",cmd_timeout=3
+  mount_all $# -o header_digest="$digest",cmd_timeout=8
   for ((i = 1; i <= $#; i++)); do start_load "$i" --threads 2 --max-bytes 4m --pause 500; done
   mapfile -t ids < <(proxy_stat 'conns | map(select (.full_feature))[].id')
   expect_equal "$(proxy_stat 'conns | map(select (.full_feature and .header_digest)) | length')" \

@@ -6,5 +6,8 @@ optional=1
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 requires shellcheck
+test_limit 600
 cd "$top_srcdir"
-shellcheck -x contrib/*.sh contrib/completion/* tests/functional/*.sh tests/faults/*.sh tests/fuzz/*.sh tests/unit/under-valgrind
+printf '%s\0' contrib/*.sh contrib/completion/* tests/functional/*.sh tests/faults/*.sh tests/fuzz/*.sh \
+  tests/unit/under-valgrind |
+  xargs -0 -P 2 -n 8 shellcheck -x

@@ -4,6 +4,7 @@
 
 #include "row.h"
 
+#include "iscsi/address.h"
 #include "session/session-private.h"
 
 #define BLOCKS 256
@@ -202,6 +203,76 @@ START_TEST (test_no_address)
   ck_assert_str_eq (row.text, "no such host");
   row.naddresses = 1;
   row_until (&row, LUNFS_SESSION_UP, SECOND);
+}
+END_TEST
+
+START_TEST (test_moved)
+{
+  LunfsSessionSnapshot snapshot;
+
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_MOVED, 1);
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_UP, SECOND);
+  ck_assert_str_eq (row.asked_host, "elsewhere.test");
+  lunfs_session_snapshot (row.session, &snapshot);
+  ck_assert (g_str_has_suffix (snapshot.portal, ":4711"));
+  ck_assert_uint_eq (row.failures, 0);
+  lunfs_ram_drop (row.ram, "cut"); /* the next attempt begins where the user said */
+  row_until (&row, LUNFS_SESSION_DOWN, SECOND);
+  row_until (&row, LUNFS_SESSION_UP, SECOND);
+  ck_assert_str_ne (row.asked_host, "elsewhere.test");
+  lunfs_session_snapshot (row.session, &snapshot);
+  ck_assert (!g_str_has_suffix (snapshot.portal, ":4711"));
+}
+END_TEST
+
+START_TEST (test_moved_for_ever)
+{
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_MOVED, G_MAXUINT);
+  row_build (&row, false, NULL);
+  row_run (&row, SECOND, 1000);
+  ck_assert_uint_eq (row.failures, 1);
+  ck_assert_str_eq (row.text, "redirected too often");
+  ck_assert_uint_le (lunfs_ram_stats (row.ram)->connections, 9);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_MOVED, 0);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+}
+END_TEST
+
+START_TEST (test_address_split)
+{
+  static const struct {
+    const char *text, *host;
+    uint16_t port;
+  } cases[] = {
+    { "192.0.2.1:3261,1", "192.0.2.1", 3261 },
+    { "192.0.2.1", "192.0.2.1", 3260 },
+    { "san.test,2", "san.test", 3260 },
+    { "[2001:db8::1]:860,1", "2001:db8::1", 860 },
+    { "[2001:db8::1]", "2001:db8::1", 3260 },
+    { "2001:db8::1:3260", "2001:db8::1", 3260 }, /* some do */
+    { "", NULL, 0 },
+    { ",1", NULL, 0 },
+    { ":3260", NULL, 0 },
+    { "[]:1", NULL, 0 },
+    { "[::1,1", NULL, 0 },
+    { "[::1]x", NULL, 0 },
+    { "a:", NULL, 0 },
+    { "a:b", NULL, 0 },
+    { "a:0", NULL, 0 },
+    { "a:65536", NULL, 0 },
+    { "a:+1", NULL, 0 },
+    { "a:1x,1", NULL, 0 },
+  };
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *host = NULL;
+    uint16_t port = 0;
+
+    ck_assert_msg (lunfs_address_split (cases[i].text, &host, &port) == (cases[i].host != NULL), "%s", cases[i].text);
+    ck_assert_pstr_eq (host, cases[i].host);
+    ck_assert_uint_eq (port, cases[i].port);
+  }
 }
 END_TEST
 
@@ -1103,6 +1174,9 @@ main (void)
   tcase_add_test (tc, test_open_fails);
   tcase_add_test (tc, test_next_address);
   tcase_add_test (tc, test_no_address);
+  tcase_add_test (tc, test_moved);
+  tcase_add_test (tc, test_moved_for_ever);
+  tcase_add_test (tc, test_address_split);
   tcase_add_test (tc, test_silent_login);
   tcase_add_test (tc, test_lost_in_probe);
   tcase_add_test (tc, test_silent_in_probe);

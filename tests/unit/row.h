@@ -40,6 +40,7 @@ typedef struct {
   const char *addresses[2];
   unsigned naddresses;
   /* what was heard */
+  char asked_host[64];
   unsigned ups, downs, failures, stops, resolves, deferrals, outages, takings, lun_changes;
   bool refused;
   LunfsLoginOutcome outcome;
@@ -129,6 +130,7 @@ row_on_resolve (void *user, LunfsSession *session, const char *host)
   Row *row = user;
 
   row->resolves++;
+  g_strlcpy (row->asked_host, host, sizeof row->asked_host);
   if (!row->hold_resolve)
     lunfs_session_resolved (session, row->addresses, row->naddresses, "no such host");
 }
@@ -241,9 +243,8 @@ row_until (Row *row, LunfsSessionState state, int64_t limit_us)
 
   while (row_state (row) != state) {
     if (row->now_us - begin >= limit_us)
-      ck_abort_msg ("still %s, not %s, after %d ms",
-                   lunfs_session_state_name (row_state (row)), lunfs_session_state_name (state),
-                   (int) ((row->now_us - begin) / 1000));
+      ck_abort_msg ("still %s, not %s, after %d ms", lunfs_session_state_name (row_state (row)),
+                    lunfs_session_state_name (state), (int) ((row->now_us - begin) / 1000));
     row_step (row, 1000);
   }
   return row->now_us - begin;

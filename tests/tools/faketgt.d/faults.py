@@ -34,7 +34,9 @@ class Spec:
 ACTIONS = {
     # instead of executing
     "status": Spec("scsi login pdu", RUN, (1, 1), ("early", "r2t")),  # early: before the data has come (r2t: is asked for)
-    "sense": Spec(S, RUN, (1, 1), ("early", "r2t", "fixed", "descriptor", "deferred", "none", "empty", "short", "long"), ("info",)),
+    "sense": Spec(
+        S, RUN, (1, 1), ("early", "r2t", "deferred", "fixed", "descriptor", "none", "empty", "short", "long"), ("info",)
+    ),
     "hold": Spec("scsi login pdu", RUN, (1, 1)),  # execute and answer that many ms later
     "reject": Spec("scsi pdu", ARRIVAL, (1, 1), ("unmatched",)),
     # answers
