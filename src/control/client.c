@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_S 10
-#define HELLO_TIMEOUT_S 2
+#define HELLO_TIMEOUT_S 5
 
 static JsonObject *
 parse_answer (const char *line, GError **error)

@@ -82,7 +82,7 @@ from=$SECONDS
 expect_fail lunfsctl rescan "$mnt"
 expect_status 8
 expect_message "worker of lunfs process $(supervisor "$mnt") does not answer"
-[ $((SECONDS - from)) -le $((8 * slow)) ] || fail "took $((SECONDS - from)) s"
+[ $((SECONDS - from)) -le $((12 * slow)) ] || fail "took $((SECONDS - from)) s"
 kill -CONT "$(worker "$mnt")"
 lunfsctl rescan "$mnt"
 
