@@ -54,7 +54,7 @@ typedef struct {
 } LunfsRamRecord;
 
 typedef enum {
-  LUNFS_RAM_STATUS,      /* not executed: @status, with @key/@asc/@ascq if that is CHECK CONDITION, and @bytes as below */
+  LUNFS_RAM_STATUS,      /* not executed: @status, with @key/@asc/@ascq if CHECK CONDITION; @bytes as below */
   LUNFS_RAM_UNDERFLOW,   /* GOOD, but @bytes of the data did not move */
   LUNFS_RAM_NO_ANSWER,   /* not executed, never answered */
   LUNFS_RAM_LOST_ANSWER, /* executed, never answered */

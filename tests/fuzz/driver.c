@@ -103,17 +103,19 @@ replace (Seed *s, size_t at, size_t gone, const uint8_t *bytes, size_t n)
   gone = MIN (gone, s->len - at);
   n = MIN (n, MAX_BYTES - (s->len - gone));
   memmove (s->bytes + at + n, s->bytes + at + gone, s->len - at - gone);
-  memmove (s->bytes + at, bytes, n);
+  if (n)
+    memmove (s->bytes + at, bytes, n);
   s->len = s->len - gone + n;
 }
 
 static void
 put_number (Seed *s)
 {
-  static const uint64_t numbers[] = { 0,          1,          2,          7,          8,         0x7f,       0x80,
-                                      0xfe,       0xff,       0x100,      0x1ff,      0x1000,    0x7fff,     0x8000,
-                                      0xffff,     0x10000,    0x7fffffff, 0x80000000, 0xfffffff, 0xffffffff, INT64_MAX,
-                                      UINT64_MAX, UINT64_MAX - 7 };
+  static const uint64_t numbers[] = {
+    0,          1,          2,         7,          8,         0x7f,       0x80,          0xfe,
+    0xff,       0x100,      0x1ff,     0x1000,     0x7fff,    0x8000,     0xffff,        0x10000,
+    0x7fffffff, 0x80000000, 0xfffffff, 0xffffffff, INT64_MAX, UINT64_MAX, UINT64_MAX - 7
+  };
   uint64_t n = numbers[roll (G_N_ELEMENTS (numbers))];
   size_t width = (size_t) 1 << roll (4), at = roll (s->len + 1);
   bool big = roll (4) != 0;

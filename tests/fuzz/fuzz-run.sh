@@ -19,6 +19,6 @@ for what in "$@"; do
     -max_len=2048 -print_final_stats=1 -artifact_prefix="$build/found/$what-" \
     "$build/corpus/$what" "$sources/tests/fuzz/corpus/$what" >"$log" 2>&1 || status=1
   grep -E 'ERROR|SUMMARY|not true|CRITICAL|stat::number_of_executed_units|stat::average_exec' "$log" || true
-  grep -E '^#[0-9]+.*cov:' "$log" | tail -n 1
+  { grep -E '^#[0-9]+.*cov:' "$log" || true; } | tail -n 1
 done
 exit "$status"

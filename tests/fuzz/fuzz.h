@@ -13,10 +13,10 @@
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 G_NORETURN void fuzz_failed (const char *file, int line, const char *what);
-#define must(expression) \
-  do { \
-    if (G_UNLIKELY (!(expression))) \
-      fuzz_failed (__FILE__, __LINE__, #expression); \
+#define must(expression)                                                                                               \
+  do {                                                                                                                 \
+    if (G_UNLIKELY (!(expression)))                                                                                    \
+      fuzz_failed (__FILE__, __LINE__, #expression);                                                                   \
   } while (0)
 
 /* First thing of each harness: messages are made, but go nowhere; criticals of GLib end the process. */

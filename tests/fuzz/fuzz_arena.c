@@ -103,7 +103,8 @@ use (LunfsArena *a, off_t size)
   uint32_t chunk;
 
   must (h->magic == LUNFS_ARENA_MAGIC && h->version == LUNFS_ARENA_VERSION && h->total_bytes == (uint64_t) size);
-  must (a->mapped_bytes == (uint64_t) size && a->chunks == (uint8_t *) h + size - (uint64_t) h->nchunks * LUNFS_CHUNK_BYTES);
+  must (a->mapped_bytes == (uint64_t) size
+        && a->chunks == (uint8_t *) h + size - (uint64_t) h->nchunks * LUNFS_CHUNK_BYTES);
   must (h->init_bytes <= LUNFS_ARENA_INIT_MAX && h->max_write <= LUNFS_MAX_WRITE && h->isid_random < 1u << 24);
   for (unsigned i = 0; i < LUNFS_ARENA_LUNS && a->luns[i].used; i++) {
     const LunfsArenaLun *lun = &a->luns[i];

@@ -24,7 +24,8 @@ make_worker (void)
   LunfsWorker *w = g_new0 (LunfsWorker, 1);
 
   w->settings = lunfs_settings_new ();
-  w->settings->mountpoint = g_strdup ("/mnt/gr\xf6\xdf" "e\x1f");
+  w->settings->mountpoint = g_strdup ("/mnt/gr\xf6\xdf"
+                                      "e\x1f");
   w->settings->source_text = g_strdup ("iscsi://h");
   w->settings->initiator_name = g_strdup ("iqn.2026-01.org.example:host");
   w->arena = lunfs_arena_create (0, NULL);

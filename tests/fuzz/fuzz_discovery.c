@@ -58,7 +58,6 @@ answer_command (Target *t)
   cmd->done (cmd);
 }
 
-/* One thing that the target does. */
 /* A name would be looked up, and nobody is here to do it. */
 static char *
 without_names (char *where)
@@ -72,6 +71,7 @@ without_names (char *where)
   return g_strdup ("[2001:db8::1]:3261,1");
 }
 
+/* One thing that the target does. */
 static void
 step (LunfsTimer *timer)
 {

@@ -36,7 +36,8 @@ static void
 check_terms (const LunfsArenaHeader *h, const struct fuse_init_out *out)
 {
   const struct fuse_init_in *in = (const void *) (h->init_request + sizeof (struct fuse_in_header));
-  uint64_t offered = lunfs_init_flags (in->flags, h->init_bytes >= sizeof (struct fuse_in_header) + sizeof *in ? in->flags2 : 0);
+  uint64_t offered =
+      lunfs_init_flags (in->flags, h->init_bytes >= sizeof (struct fuse_in_header) + sizeof *in ? in->flags2 : 0);
 
   must (h->init_bytes <= LUNFS_ARENA_INIT_MAX && h->init_bytes > sizeof (struct fuse_in_header));
   must ((h->init_flags & ~offered) == 0 || h->init_bytes < sizeof (struct fuse_in_header) + sizeof *in);

@@ -235,8 +235,8 @@ inner_done (LunfsCommand *cmd)
 static void
 inner_login (void *user, LunfsLoginOutcome outcome, const char *text)
 {
-  static const LunfsLoginOutcome outcomes[] = { LUNFS_LOGIN_TRANSPORT, LUNFS_LOGIN_BUSY, LUNFS_LOGIN_AUTH,
-                                                LUNFS_LOGIN_NOT_FOUND, LUNFS_LOGIN_REFUSED };
+  static const LunfsLoginOutcome outcomes[] = { LUNFS_LOGIN_TRANSPORT, LUNFS_LOGIN_BUSY,    LUNFS_LOGIN_AUTH,
+                                                LUNFS_LOGIN_NOT_FOUND, LUNFS_LOGIN_REFUSED, LUNFS_LOGIN_MOVED };
   Liar *liar = user;
   unsigned what = back_u8 ();
   char words[16];
@@ -246,7 +246,7 @@ inner_login (void *user, LunfsLoginOutcome outcome, const char *text)
     for (size_t i = 0; i < sizeof words; i++)
       words[i] = (char) back_u8 ();
     words[sizeof words - 1] = '\0';
-    text = what & 0x10 ? words : NULL;
+    text = what & 0x10 ? words : outcome == LUNFS_LOGIN_MOVED ? "[2001:db8::7]:3261,1" : NULL;
   }
   liar->dead = outcome != LUNFS_LOGIN_OK;
   liar->events->login (liar->user, outcome, text);
@@ -549,7 +549,10 @@ choose_range (Op *op)
   LunfsGeometry g;
 
   lunfs_lun_geometry (z.row.lun, &g);
-  length = how < 0x40 ? how * 512u : how < 0x80 ? how - 0x3fu : how < 0xc0 ? (how - 0x80) * 4096u : (how & 0x3f) * 2221u;
+  length = how < 0x40   ? how * 512u
+           : how < 0x80 ? how - 0x3fu
+           : how < 0xc0 ? (how - 0x80) * 4096u
+                        : (how & 0x3f) * 2221u;
   length = MIN (length, MAX_BYTES);
   op->req.offset = (where & 3) == 0   ? fine
                    : (where & 3) == 1 ? g.size_bytes - MIN (g.size_bytes, fine + length)
@@ -727,8 +730,9 @@ resolve (void)
 static void
 do_something (void)
 {
-  static const LunfsLoginOutcome outcomes[] = { LUNFS_LOGIN_TRANSPORT, LUNFS_LOGIN_BUSY, LUNFS_LOGIN_AUTH,
-                                                LUNFS_LOGIN_NOT_FOUND, LUNFS_LOGIN_REFUSED, LUNFS_LOGIN_OK };
+  static const LunfsLoginOutcome outcomes[] = { LUNFS_LOGIN_TRANSPORT, LUNFS_LOGIN_BUSY,    LUNFS_LOGIN_AUTH,
+                                                LUNFS_LOGIN_NOT_FOUND, LUNFS_LOGIN_REFUSED, LUNFS_LOGIN_OK,
+                                                LUNFS_LOGIN_MOVED };
   unsigned what = front_u8 (), n;
 
   switch (what & 15) {

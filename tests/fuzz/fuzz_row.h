@@ -7,10 +7,10 @@
 
 #include <stdio.h>
 
-#define ck_abort_msg(...) \
-  do { \
-    fprintf (stderr, __VA_ARGS__); \
-    fuzz_failed (__FILE__, __LINE__, "see above"); \
+#define ck_abort_msg(...)                                                                                              \
+  do {                                                                                                                 \
+    fprintf (stderr, __VA_ARGS__);                                                                                     \
+    fuzz_failed (__FILE__, __LINE__, "see above");                                                                     \
   } while (0)
 #define ck_assert_uint_eq(a, b) must ((a) == (b))
 #define ck_assert_ptr_nonnull(p) must ((p) != NULL)

@@ -49,13 +49,13 @@ judge (unsigned status, const LunfsSense *sense)
     must ((v.err == 0) == (v.action == LUNFS_ACT_DONE));
     must (v.err >= 0 && v.err < (int) G_N_ELEMENTS (((LunfsStats *) 0)->errors_by_errno));
     must (v.max_tries < 32 && v.delay_ms <= 10000 && v.ua < LUNFS_UA_DEFERRED * 2);
-    must (v.ua == 0 || v.action == LUNFS_ACT_UNIT_ATTENTION || v.action == LUNFS_ACT_RETRY_LATER);
+    must (v.ua == 0 || v.action == LUNFS_ACT_UNIT_ATTENTION || v.ua == LUNFS_UA_ALUA);
     /* What is done again at once must end by itself. */
-    must (v.max_tries > 0 || (v.action != LUNFS_ACT_RETRY && v.action != LUNFS_ACT_SPLIT
-                              && v.action != LUNFS_ACT_UNIT_ATTENTION));
+    must (v.max_tries > 0
+          || (v.action != LUNFS_ACT_RETRY && v.action != LUNFS_ACT_SPLIT && v.action != LUNFS_ACT_UNIT_ATTENTION));
     /* What may be done for long is done with pauses. */
-    must (v.delay_ms > 0 || (v.action != LUNFS_ACT_RETRY_LATER && v.action != LUNFS_ACT_BUSY
-                             && v.action != LUNFS_ACT_WAIT_READY));
+    must (v.delay_ms > 0
+          || (v.action != LUNFS_ACT_RETRY_LATER && v.action != LUNFS_ACT_BUSY && v.action != LUNFS_ACT_WAIT_READY));
   }
 }
 

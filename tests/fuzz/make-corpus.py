@@ -57,7 +57,7 @@ def descriptor(key, asc, ascq, *descriptors, code=0x72):
 
 INFORMATION = bytes([0, 0x0A, 0x80, 0]) + be64(0x123456789)
 CHECK = be16(2)
-for key, asc, ascq in [(0, 0, 0), (1, 0x17, 1), (2, 4, 1), (2, 4, 2), (2, 0x3A, 0), (3, 0x11, 0), (4, 0x44, 0),
+for key, asc, ascq in [(0, 0, 0), (1, 0x17, 1), (2, 4, 1), (2, 4, 2), (2, 4, 0x0B), (2, 0x3A, 0), (3, 0x11, 0), (4, 0x44, 0),
                        (5, 0x20, 0), (5, 0x25, 0), (6, 0x29, 0), (6, 0x2A, 9), (6, 0x3F, 0x0E), (7, 0x27, 7),
                        (0xB, 0x47, 0), (0xD, 0, 0), (0xE, 0x1D, 0), (9, 1, 2)]:
     put("sense", f"fixed-{key:x}-{asc:02x}-{ascq:02x}", CHECK, fixed(key, asc, ascq))
@@ -424,6 +424,8 @@ put("row", "switches", row(WORK + bytes([8, 8, 9]) + WORK + WAIT + bytes([8, 0, 
 put("row", "guard", row(WORK + bytes([9]) + WAIT + WORK + bytes([0x1C]) + WORK + WAIT * 3 + bytes([0x0C]) + WAIT, PROBE * 8, luns_say=(0, 0, 0, 3, 0xA7, 0x81)))
 put("row", "guard-refused", row(WORK + bytes([8, 0x27, 9]) + WORK + bytes([9]) + WAIT, PROBE * 8, known=1, luns_say=(0, 0, 0, 3, 7, 0x81)))
 put("row", "kernel-limit", row(WORK + bytes([0x1C]) + WORK + WAIT * 3 + bytes([7, 255]) * 2 + bytes([0x0C]), PROBE * 4, known=128, luns_say=(0, 0, 0, 0, 7, 1)))
+put("row", "redirected", row(bytes([9]) + WAIT * 2 + WORK, bytes([0xE7]) + bytes(15) + bytes([0xFF]) + b"h.example:1\0\0\0\0" + PROBE * 3))
+put("row", "redirected-always", row(bytes([0x0D, 0xC6, 9]) + WAIT * 4 + WORK, PROBE * 3))
 put("row", "rejected", row(WORK + bytes([0x2F, 1, 9]) + WAIT * 2 + WORK + bytes([0x2F, 0]) + WAIT * 3, PROBE * 4))
 put("row", "asked", row(WORK + bytes([0x1F]) + WORK + WAIT, PROBE * 4))
 put("row", "portals", row((READ + WAIT) * 3, PROBE + bytes([0xB8, 13]) * 6, luns_say=(0, 0, 0, 3, 0x27, 1)))

@@ -13,8 +13,8 @@ static const struct {
   { "plain", "plain" },
   { "", "" },
   { "gr\303\266\303\237e", "gr\303\266\303\237e" },
-  { "gr\366\337e", "gr\357\277\275\357\277\275e" },                  /* Latin-1 */
-  { "cut \303", "cut \357\277\275" },                                /* in the middle of a character */
+  { "gr\366\337e", "gr\357\277\275\357\277\275e" }, /* Latin-1 */
+  { "cut \303", "cut \357\277\275" },               /* in the middle of a character */
   { "\"\\/\b\f\n\r\t\001\036\177", "\"\\/\b\f\n\r\t\001\036\177" },
   { "a\037b", "a b" }, /* json-glib 1.6 does not escape this one */
 };

@@ -34,8 +34,8 @@ typedef struct {
   LunfsLun *lun;
   bool hold_recovery; /* the test calls lunfs_session_serve or lunfs_cache_up itself */
   bool hold_resolve;
-  bool reject;     /* as if another mount of this host wrote to the LUN */
-  bool may_refuse; /* the lun room may find the LUN unusable: it is not served then, as in the worker */
+  bool reject;             /* as if another mount of this host wrote to the LUN */
+  bool may_refuse;         /* the lun room may find the LUN unusable: it is not served then, as in the worker */
   LunfsTransportOpen open; /* lunfs_ram_open */
   const char *addresses[2];
   unsigned naddresses;
