@@ -52,8 +52,8 @@ prlimit --pid "$pid" --nofile="$limits"
 relogins 1 1
 moves 1
 expect_equal "$(worker "$mnt")" "$pid" "worker"
-wait_for "! alive $ctl" 10
-jq -e '.targets[0].luns[0].lun == 1' "$scratch/status" || fail "lunfsctl: $(cat "$scratch/status")"
+wait_for "! alive $ctl" 20 # answered, or it has given up
+lunfsctl status "$mnt" | jq -e '.targets[0].luns[0].lun == 1'
 stop_load "no descriptors for $away s" 1
 no_errors 1
 stop_lunfs "$mnt"
