@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks tools/faultproxy: proxy.py FAULTPROXY CONTROL-SOCKET.  Both ends of every connection are here."""
+import atexit
 import errno
 import json
 import os
@@ -29,6 +30,7 @@ class Proxy:
         self.target.settimeout(LIMIT)
         self.process = subprocess.Popen([program, '--control', control, '127.0.0.1:%d' % self.target.getsockname()[1]],
                                         stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
         line = self.process.stdout.readline()
         self.port = int(line.rsplit(':', 1)[1])
         self.sock = socket.socket(socket.AF_UNIX)
