@@ -120,7 +120,7 @@ bash -c 'n=0
   [ -e "$1/limit" ] && kill -0 "$2" || exit 0
   : >"$1/timed-out"
   for f in "$1"/lunfs*.pid; do
-    sup=$(cat "$f") && kill -KILL "$sup" $(cat "/proc/$sup/task/$sup/children")
+    sup=$(cat "$f") && grep -qaF "$1" "/proc/$sup/cmdline" && kill -KILL "$sup" $(cat "/proc/$sup/task/$sup/children")
   done
   kill -TERM "$2"' watchdog "$scratch" $$ </dev/null >/dev/null 2>&1 &
 watchdog=$!
@@ -145,6 +145,11 @@ alive () {
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   case ${stat##*) } in Z* | X*) return 1 ;; esac
 }
+# Runs, and was started by this test: process numbers are used again, within minutes on a busy machine.
+ours () {
+  alive "$1" || return 1
+  [ "$(readlink "/proc/$1/cwd")" = "$scratch" ] || grep -qaF "$scratch" "/proc/$1/cmdline"
+} 2>/dev/null
 # expect_fail COMMAND...: it must fail; its messages are in $scratch/message, its status in $status.
 expect_fail () {
   status=0
@@ -266,7 +271,7 @@ use_target () {
 }
 kill_target () { # as a crash: no good-bye to anybody
   local pid=${tgt_pids[${1:-$tgt}]}
-  if alive "$pid"; then
+  if ours "$pid"; then
     kill -KILL "$pid" # stopped or not
     wait_for "! alive $pid" 10
   fi
@@ -331,7 +336,12 @@ start_ramtgt () {
   port=$(sed -n 's/.*listening on .*:\([0-9]*\).*/\1/p' "$scratch/ramtgt.log" | head -n 1)
   portal=127.0.0.1:$port
 }
-kill_quietly () { kill -KILL "$@" 2>/dev/null || :; }
+kill_quietly () {
+  local pid
+  for pid; do
+    if ours "$pid"; then kill -KILL "$pid" 2>/dev/null || :; fi
+  done
+}
 
 # start_proxy [NAME [HOST:PORT]]: tests/tools/faultproxy in front of the target that was started last (or HOST:PORT);
 # $port and $portal become the proxy's.  What it can break: faultproxy --help.
@@ -537,7 +547,7 @@ kill_lunfs () {
     umount "$mnt" 2>/dev/null || fusermount3 -u "$mnt" 2>/dev/null || :
   fi
   if [ -n "$pid" ]; then
-    ( wait_for "! alive $pid" 3 ) 2>/dev/null || {
+    ( wait_for "! ours $pid" 3 ) 2>/dev/null || {
       echo "# $mnt: lunfs had to be killed" >&2
       workers=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
       # shellcheck disable=SC2086 # a list
