@@ -18,7 +18,7 @@ for what in "$@"; do
     "$build/build/tests/fuzz/fuzz_$what" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
     -max_len=2048 -print_final_stats=1 -artifact_prefix="$build/found/$what-" \
     "$build/corpus/$what" "$sources/tests/fuzz/corpus/$what" >"$log" 2>&1 || status=1
-  grep -E 'ERROR|SUMMARY|not true|CRITICAL|stat::number_of_executed_units|stat::average_exec' "$log" || true
+  grep -E 'ERROR:|SUMMARY:|not true:|CRITICAL|stat::number_of_executed_units|stat::average_exec' "$log" || true
   { grep -E '^#[0-9]+.*cov:' "$log" || true; } | tail -n 1
 done
 exit "$status"
