@@ -5,6 +5,7 @@
 #include "control/control.h"
 
 #include "lunfs/error.h"
+#include "util/rundir.h"
 
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
@@ -21,6 +22,7 @@ parse_answer (const char *line, GError **error)
   g_autoptr (JsonParser) parser = json_parser_new ();
   JsonNode *root;
   JsonObject *object;
+  int status;
 
   if (!line || !json_parser_load_from_data (parser, line, -1, NULL) || !(root = json_parser_get_root (parser))
       || !JSON_NODE_HOLDS_OBJECT (root)) {
@@ -28,9 +30,9 @@ parse_answer (const char *line, GError **error)
     return NULL;
   }
   object = json_node_get_object (root);
-  if (json_object_get_int_member_with_default (object, "status", LUNFS_EXIT_FAILED) != LUNFS_EXIT_OK) {
-    g_set_error (error, LUNFS_ERROR,
-                 (int) json_object_get_int_member_with_default (object, "status", LUNFS_EXIT_FAILED), "%s",
+  status = (int) json_object_get_int_member_with_default (object, "status", LUNFS_EXIT_FAILED);
+  if (status != LUNFS_EXIT_OK) {
+    g_set_error (error, LUNFS_ERROR, status, "%s",
                  json_object_get_string_member_with_default (object, "error", "refused"));
     return NULL;
   }
@@ -140,7 +142,7 @@ look_in_dir (Search *s, const char *dir)
 static void
 look_everywhere (Search *s)
 {
-  g_autofree char *own = lunfs_control_dir (geteuid ());
+  g_autofree char *own = lunfs_run_path (geteuid (), NULL);
   g_autoptr (GDir) users = geteuid () == 0 ? g_dir_open ("/run/user", 0, NULL) : NULL;
   const char *name;
 

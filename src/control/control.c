@@ -6,6 +6,7 @@
 #include "control/status.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "util/rundir.h"
 
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
@@ -40,21 +41,11 @@ typedef struct {
 static void read_line (Client *client);
 
 char *
-lunfs_control_dir (unsigned uid)
-{
-  if (uid == 0)
-    return g_strdup ("/run/lunfs");
-  if (uid == geteuid ())
-    return g_build_filename (g_get_user_runtime_dir (), "lunfs", NULL);
-  return g_strdup_printf ("/run/user/%u/lunfs", uid);
-}
-
-char *
 lunfs_control_path (int pid)
 {
-  g_autofree char *dir = lunfs_control_dir (geteuid ());
+  g_autofree char *name = g_strdup_printf ("%d.sock", pid);
 
-  return g_strdup_printf ("%s/%d.sock", dir, pid);
+  return lunfs_run_path (geteuid (), name);
 }
 
 /* ---- one client ---- */
@@ -203,19 +194,18 @@ listen_at (LunfsControl *control, GError **error)
 {
   g_autofree char *dir = g_path_get_dirname (control->path);
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (control->path);
-  mode_t mask;
-  bool ok;
 
   if (g_mkdir_with_parents (dir, 0700) < 0) {
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS, "%s: %s", dir, g_strerror (errno));
     return false;
   }
   unlink (control->path);
-  mask = umask (0177); /* only this thread makes files */
-  ok = g_socket_listener_add_address (control->listener, address, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL,
-                                      NULL, error);
-  umask (mask);
-  return ok;
+  if (!g_socket_listener_add_address (control->listener, address, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL,
+                                      NULL, error))
+    return false;
+  if (chmod (control->path, 0600) < 0) /* the directory is closed to others anyway, and peers are looked at */
+    lunfs_debug (CONTROL, "%s: %s", control->path, g_strerror (errno));
+  return true;
 }
 
 LunfsControl *

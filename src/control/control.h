@@ -8,7 +8,7 @@
  *   anything that fails                                        -> {"status":7,"error":"..."}, a LunfsExit
  *
  * Each mount has a socket of its own, named after its supervisor: /run/lunfs/PID.sock, of an ordinary user
- * $XDG_RUNTIME_DIR/lunfs/PID.sock.  Only root and the mount's owner may connect (mode 0600, and the peer's uid is looked at).
+ * /run/user/UID/lunfs/PID.sock.  Only root and the mount's owner may connect (mode 0600, and the peer's uid is looked at).
  * Control thread only: a command answers from what that thread knows, however dead the targets are. */
 #ifndef LUNFS_CONTROL_H
 #define LUNFS_CONTROL_H
@@ -26,8 +26,6 @@ LunfsControl *lunfs_control_new (const char *path, LunfsControlHandler handler, 
 /* Closes and removes the socket. */
 void lunfs_control_free (LunfsControl *control);
 
-/* Where sockets of mounts of user @uid are. */
-char *lunfs_control_dir (unsigned uid);
 /* Of the mount whose supervisor is @pid, run by this user. */
 char *lunfs_control_path (int pid);
 

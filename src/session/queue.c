@@ -11,8 +11,9 @@
 #include <string.h>
 
 #define DELAY_CAP_US 2000000
-#define BUSY_LIMIT_S 30 /* a busy target is retried that long even if an outage may not last at all */
-#define DEPTH_STEP 64   /* good answers before the depth grows by one again */
+#define BUSY_LIMIT_S 30  /* a busy target is retried that long even if an outage may not last at all */
+#define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
+#define DEPTH_STEP 64    /* good answers before the depth grows by one again */
 
 static const uint8_t zeroes[65536];
 
@@ -463,14 +464,21 @@ answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
     medium_error (s, req, &sense, text);
 }
 
+/* Older than the kernel allows, if it has a limit. */
+static bool
+expired (const LunfsSession *s, const LunfsRequest *req)
+{
+  return s->timeouts.request_limit > 0
+         && lunfs_lane_now_us (s->lane) - req->submit_us >= (int64_t) s->timeouts.request_limit * G_USEC_PER_SEC;
+}
+
 /* Killed its session again and again, for so long that it may be the cause: every request is answered in its time. */
 static bool
 given_up (const LunfsSession *s, const LunfsRequest *req)
 {
   int64_t limit_s = (int64_t) s->timeouts.replacement_timeout + 3 * (int64_t) s->timeouts.cmd_timeout;
 
-  if (s->timeouts.request_limit > 0
-      && lunfs_lane_now_us (s->lane) - req->submit_us >= (int64_t) s->timeouts.request_limit * G_USEC_PER_SEC)
+  if (expired (s, req))
     return true;
   return s->timeouts.replacement_timeout >= 0
          && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
@@ -574,14 +582,6 @@ lunfs_session_dispatch (LunfsSession *s)
 
 /* ---- the limit of all limits ---- */
 
-#define EXPIRE_US 500000
-
-static bool
-expired (const LunfsSession *s, const LunfsRequest *req)
-{
-  return lunfs_lane_now_us (s->lane) - req->submit_us >= (int64_t) s->timeouts.request_limit * G_USEC_PER_SEC;
-}
-
 static void
 expire_queue (LunfsSession *s, GQueue *queue)
 {
@@ -639,7 +639,7 @@ submit (LunfsLayer *layer, LunfsRequest *req)
       finish_later (s, req, -ECANCELED);
   } else if (s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED) {
     finish_later (s, req, -EIO);
-  } else if (G_UNLIKELY (s->timeouts.request_limit > 0 && expired (s, req))) { /* waited to the left, behind others */
+  } else if (G_UNLIKELY (expired (s, req))) { /* waited to the left, behind others */
     LUNFS_COUNT (s->stats, timeouts, 1);
     finish_later (s, req, -EIO);
   } else {

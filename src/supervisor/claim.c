@@ -4,6 +4,7 @@
 #include "supervisor/claim.h"
 
 #include "lunfs/log.h"
+#include "util/rundir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +21,10 @@
 static char *
 claim_path (const char *key)
 {
-  /* Not by XDG_RUNTIME_DIR: all mounts of a user must meet, whatever their environment. */
-  g_autofree char *own = g_strdup_printf ("/run/user/%u", (unsigned) geteuid ());
-  const char *run = geteuid () == 0 ? "/run" : own;
   g_autofree char *sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
   g_autofree char *name = g_strdup_printf ("lun-%.32s", sum);
 
-  return g_build_filename (run, "lunfs", name, NULL);
+  return lunfs_run_path (geteuid (), name);
 }
 
 /* Field 22 of /proc/PID/stat: two processes never have number and start time in common.  0 = no such process. */

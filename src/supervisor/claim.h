@@ -2,7 +2,7 @@
 /* One writer per LUN and host.  Two mounts of a LUN would each write again what they acknowledged and the target lost, one
  * over the other's newer data; so a mount that writes claims its LUNs, and the second one is refused.
  *
- * A claim is a file /run/lunfs/lun-HASH (of an ordinary user: in $XDG_RUNTIME_DIR/lunfs) that names the supervisor.  It holds
+ * A claim is a file /run/lunfs/lun-HASH (of an ordinary user: in /run/user/UID/lunfs) that names the supervisor.  It holds
  * as long as that process lives, through all its workers; nobody has to clean up after a crash.  Any thread. */
 #ifndef LUNFS_SUPERVISOR_CLAIM_H
 #define LUNFS_SUPERVISOR_CLAIM_H

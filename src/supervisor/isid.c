@@ -4,6 +4,7 @@
 #include "supervisor/isid.h"
 
 #include "lunfs/log.h"
+#include "util/rundir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,10 +40,9 @@ hash (const LunfsSettings *s)
 static char *
 lock_path (uint32_t isid)
 {
-  const char *run = geteuid () == 0 ? "/run" : g_get_user_runtime_dir ();
   g_autofree char *name = g_strdup_printf ("isid-%06x", isid);
 
-  return g_build_filename (run, "lunfs", name, NULL);
+  return lunfs_run_path (geteuid (), name);
 }
 
 /* Locked, and still the file under that name: its last owner may have removed it meanwhile. */
@@ -51,7 +51,8 @@ is_current (int fd, const char *path)
 {
   struct stat ours, there;
 
-  return fstat (fd, &ours) == 0 && stat (path, &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+  return fstat (fd, &ours) == 0 && stat (path, &there) == 0 && ours.st_ino == there.st_ino
+         && ours.st_dev == there.st_dev;
 }
 
 static int
