@@ -22,6 +22,12 @@ typedef struct {
 
 typedef enum { LUNFS_DIGEST_NONE, LUNFS_DIGEST_CRC32C } LunfsDigest;
 typedef enum { LUNFS_GUARD_AUTO, LUNFS_GUARD_ON, LUNFS_GUARD_OFF } LunfsGuardMode;
+typedef enum {
+  LUNFS_CACHE_WRITEBACK,    /* a write is answered when it is in memory */
+  LUNFS_CACHE_WRITETHROUGH, /* a write is answered when the target has it; reads are cached */
+  LUNFS_CACHE_NONE,         /* every read comes from the target */
+  LUNFS_CACHE_PAGE,         /* the kernel's page cache, with write-through, in place of ours */
+} LunfsCacheMode;
 
 typedef struct {
   LunfsSource source;
@@ -47,12 +53,18 @@ typedef struct {
   int stop_timeout;        /* 30: flush, log out and unmount end within this after SIGTERM */
 
   /* data path */
-  int queue_depth;        /* 128: commands in flight per LUN, 1..128 */
-  int max_background;     /* 256: FUSE requests the kernel keeps in flight */
-  int lanes;              /* 1: threads of the data path */
-  bool read_only;         /* ro */
-  uint64_t buffer_size;   /* bytes; upper bound of request buffers; 0 (default): enough for max_background requests */
-  uint64_t unstable_size; /* bytes; written data kept until SYNCHRONIZE CACHE, default 64 MiB */
+  int queue_depth;      /* 128: commands in flight per LUN, 1..128 */
+  int max_background;   /* 256: FUSE requests the kernel keeps in flight */
+  int lanes;            /* 1: threads of the data path */
+  bool read_only;       /* ro */
+  uint64_t buffer_size; /* bytes; upper bound of request buffers; 0 (default): enough for max_background requests */
+  LunfsCacheMode cache; /* writeback */
+  uint64_t cache_size;  /* bytes, of the mount: all pages kept, clean and written; 128 MiB; 8 MiB..64 GiB */
+  /* bytes: of these, written data not yet on stable storage; 0 (default): half of cache_size; at most 3/4 of it */
+  uint64_t cache_max_dirty;
+  int cache_write_delay_ms; /* 5: how long written data waits for more to go with it, 0..60000 */
+  uint64_t read_ahead;      /* bytes: most that is fetched ahead of one stream; 8 MiB, but at most half of cache_size;
+                               0 = off; up to 256 MiB */
 
   /* presentation */
   uint32_t uid, gid; /* owner of the files; the caller's by default */
@@ -72,6 +84,9 @@ typedef struct {
 LunfsSettings *lunfs_settings_new (void); /* all defaults */
 void lunfs_settings_free (LunfsSettings *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsSettings, lunfs_settings_free)
+
+/* cache_max_dirty with its default filled in, bytes. */
+uint64_t lunfs_settings_max_dirty (const LunfsSettings *s);
 
 /* As a GKeyFile text, secrets included: only ever written to a memfd. */
 char *lunfs_settings_to_text (const LunfsSettings *s);

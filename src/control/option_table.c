@@ -16,6 +16,7 @@
 
 static const char *const digest_words[] = { "none", "crc32c", NULL };                            /* LunfsDigest */
 static const char *const guard_words[] = { "auto", "on", "off", NULL };                         /* LunfsGuardMode */
+static const char *const cache_words[] = { "writeback", "writethrough", "none", "page", NULL };  /* LunfsCacheMode */
 static const char *const level_words[] = { "error", "warning", "notice", "info", "debug", NULL }; /* LunfsLogLevel */
 
 /* ---- rows that need more than their kind ---- */
@@ -82,6 +83,23 @@ parse_guard (LunfsOptionState *st, const LunfsOption *o, const char *value, GErr
     return false;
   st->settings->stale_write_guard = (LunfsGuardMode) mode;
   return true;
+}
+
+static bool
+parse_cache (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  int mode;
+  if (!lunfs_value_word (o->name, value, cache_words, &mode, error))
+    return false;
+  st->settings->cache = (LunfsCacheMode) mode;
+  return true;
+}
+
+static bool
+parse_read_ahead (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  st->read_ahead_given = true;
+  return lunfs_value_size (o->name, value, (uint64_t) o->min, (uint64_t) o->max, &st->settings->read_ahead, error);
 }
 
 static bool
@@ -194,7 +212,13 @@ const LunfsOption lunfs_options[] = {
   FLAG (read_only, 0, SET, read_only, "the same"),
   FLAG (rw, 0, CLEAR, read_only, "read and write (the default)"),
   SIZE (buffer_size, 8 * MIB, 64 * GIB, "bound of the request buffers [as much as max_background needs]"),
-  SIZE (unstable_size, 1 * MIB, 64 * GIB, "bound of written data kept until the target has it on stable storage"),
+  CALL (cache, "writeback|writethrough|none|page", parse_cache, "what is kept in memory [writeback]"),
+  SIZE (cache_size, 8 * MIB, 64 * GIB, "bound of the cache, of all LUNs together"),
+  SIZE (cache_max_dirty, 1 * MIB, 48 * GIB, "bound of written data in it that is not yet on stable storage [half of cache_size]"),
+  { .name = "cache_write_delay", .kind = LUNFS_OPT_INT, .value_name = "MILLISECONDS",
+    .help = "written data waits this long for more to go with it", AT (cache_write_delay_ms), .min = 0, .max = 60000 },
+  { .name = "read_ahead", .kind = LUNFS_OPT_CALL, .value_name = "SIZE", .parse = parse_read_ahead,
+    .help = "most that is fetched ahead of one reader; 0 = off [8M]", .min = 0, .max = 256 * MIB },
 
   SECTION ("Files"),
   CALL (uid, "USER", parse_uid, "owner of the files [yours]"),

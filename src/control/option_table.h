@@ -23,6 +23,7 @@ typedef struct {
   char *credentials_path; /* NULL = none */
   int credentials_fd;     /* -1 = none */
   bool password_stdin;
+  bool read_ahead_given; /* a default would give way to cache_size */
   bool help, version;
 } LunfsOptionState;
 

@@ -275,11 +275,32 @@ make_source (LunfsOptionState *st, char *text, LunfsCredentials *out_login, GErr
   return true;
 }
 
+/* A default gives way to a small cache; what was asked for does not, silently. */
 static bool
-check_combinations (LunfsSettings *s, GError **error)
+check_cache (LunfsOptionState *st, GError **error)
 {
+  LunfsSettings *s = st->settings;
+  uint64_t most_dirty = s->cache_size / 4 * 3, most_ahead = s->cache_size / 2;
+  g_autofree char *dirty_text = g_format_size_full (most_dirty, G_FORMAT_SIZE_IEC_UNITS);
+  g_autofree char *ahead_text = g_format_size_full (most_ahead, G_FORMAT_SIZE_IEC_UNITS);
+  if (s->cache_max_dirty > most_dirty)
+    return usage (error, "option cache_max_dirty: at most 3/4 of cache_size, here %s; or give a larger cache_size",
+                  dirty_text);
+  if (st->read_ahead_given && s->read_ahead > most_ahead)
+    return usage (error, "option read_ahead: at most half of cache_size, here %s; or give a larger cache_size",
+                  ahead_text);
+  s->read_ahead = MIN (s->read_ahead, most_ahead);
+  return true;
+}
+
+static bool
+check_combinations (LunfsOptionState *st, GError **error)
+{
+  LunfsSettings *s = st->settings;
   if (s->allow_other && s->allow_root)
     return usage (error, "give only one of allow_other and allow_root");
+  if (!check_cache (st, error))
+    return false;
   if (s->single_thread)
     s->lanes = 1;
   if (s->log_level == LUNFS_LOG_DEBUG && !s->debug_mask)
@@ -296,7 +317,7 @@ finish (LunfsOptionState *st, const GPtrArray *positional, GError **error)
                          : positional->len == 1 ? "MOUNTPOINT is missing; lunfs --help says more"
                                                 : "more than two arguments; lunfs --help says more");
   LunfsCredentials login = { 0 };
-  if (!check_combinations (s, error) || !make_source (st, g_ptr_array_index (positional, 0), &login, error)
+  if (!check_combinations (st, error) || !make_source (st, g_ptr_array_index (positional, 0), &login, error)
       || !make_login (st, &login, error))
     return false;
   if (!lunfs_mountpoint_check (s, g_ptr_array_index (positional, 1), error))

@@ -57,7 +57,11 @@ static const Field fields[] = {
   FIELD (INT, lanes),
   FIELD (BOOL, read_only),
   FIELD (U64, buffer_size),
-  FIELD (U64, unstable_size),
+  FIELD (INT, cache),
+  FIELD (U64, cache_size),
+  FIELD (U64, cache_max_dirty),
+  FIELD (INT, cache_write_delay_ms),
+  FIELD (U64, read_ahead),
   FIELD (U32, uid),
   FIELD (U32, gid),
   FIELD (U32, umask),
@@ -75,6 +79,7 @@ static const Field fields[] = {
 
 G_STATIC_ASSERT (sizeof (LunfsDigest) == sizeof (int));
 G_STATIC_ASSERT (sizeof (LunfsGuardMode) == sizeof (int));
+G_STATIC_ASSERT (sizeof (LunfsCacheMode) == sizeof (int));
 G_STATIC_ASSERT (sizeof (unsigned) == sizeof (uint32_t));
 
 LunfsSettings *
@@ -95,7 +100,10 @@ lunfs_settings_new (void)
   s->queue_depth = 128;
   s->max_background = 256;
   s->lanes = 1;
-  s->unstable_size = 64 * (uint64_t) MIB;
+  s->cache = LUNFS_CACHE_WRITEBACK;
+  s->cache_size = 128 * (uint64_t) MIB;
+  s->cache_write_delay_ms = 5;
+  s->read_ahead = 8 * (uint64_t) MIB;
   s->uid = getuid ();
   s->gid = getgid ();
   s->umask = 0177;
@@ -122,6 +130,12 @@ lunfs_settings_free (LunfsSettings *s)
   g_free (s->log_target);
   g_free (s->pidfile);
   g_free (s);
+}
+
+uint64_t
+lunfs_settings_max_dirty (const LunfsSettings *s)
+{
+  return s->cache_max_dirty ? s->cache_max_dirty : s->cache_size / 2;
 }
 
 /* ---- to text ---- */

@@ -9,7 +9,7 @@
 #include <iscsi/iscsi.h> /* only LIBISCSI_API_VERSION: nothing of the library is called here */
 #include <stdio.h>
 
-#define HELP_COLUMN 42
+#define HELP_COLUMN 46
 
 static char *
 long_name (const LunfsOption *o)

@@ -99,7 +99,7 @@ set_up (LunfsWorker *w, GError **error)
   mind_kernel_limit (w);
   locked = lunfs_protect_process (w->settings->mlock);
   w->pool = lunfs_pool_new (w->arena, locked);
-  w->budget.limit_bytes = w->settings->unstable_size;
+  w->budget.limit_bytes = lunfs_settings_max_dirty (w->settings);
   w->nlanes = w->settings->single_thread ? 1 : (unsigned) MAX (w->settings->lanes, 1);
   w->lanes = g_new0 (LunfsLane *, w->nlanes);
   for (unsigned i = 0; i < w->nlanes; i++)

@@ -11,7 +11,11 @@ cmp "$scratch/help" "$scratch/help2"
 for word in credentials replacement_timeout header_digest allow_other; do
   grep -q "${word//_/[-_]}" "$scratch/help" || fail "--help does not name $word"
 done
-grep -q -- '--unstable-size=SIZE .*\[64M\]' "$scratch/help"
+grep -q -- '--cache=writeback|writethrough|none|page .*\[writeback\]' "$scratch/help"
+grep -q -- '--cache-size=SIZE .*\[128M\]' "$scratch/help"
+grep -q -- '--cache-max-dirty=SIZE .*\[half of cache_size\]' "$scratch/help"
+grep -q -- '--cache-write-delay=MILLISECONDS .*\[5\]' "$scratch/help"
+grep -q -- '--read-ahead=SIZE .*\[8M\]' "$scratch/help"
 grep -q -- '--buffer-size=SIZE .*\[as much as max_background needs\]' "$scratch/help"
 ! grep -F '[0M]' "$scratch/help" || fail "a default of nothing"
 
@@ -31,6 +35,9 @@ expect_message 'no.such.option'
 expect_fail lunfs -o replacement_timeout=soon iscsi://127.0.0.1 "$scratch/mnt"
 expect_status 7
 expect_message 'replacement_timeout.*soon'
+expect_fail lunfs -o cache_max_dirty=97M iscsi://127.0.0.1 "$scratch/mnt"
+expect_status 7
+expect_message 'cache_max_dirty.*cache_size'
 expect_fail lunfs http://127.0.0.1 "$scratch/mnt"
 expect_status 7
 expect_message 'iscsi://'

@@ -9,7 +9,7 @@ source=iscsi://$portal/$iqn
 mnt=$scratch/mnt
 
 say "the least buffers: nothing waits for ever"
-start_lunfs "$source" "$mnt" -o buffer_size=8M,unstable_size=64M
+start_lunfs "$source" "$mnt" -o buffer_size=8M,cache_max_dirty=64M
 lun_up "$mnt" 0
 timeout $((30 * slow)) dd if=/dev/zero of="$mnt/lun0" bs=1M count=200 conv=notrunc status=none || fail "the mount hangs"
 stop_lunfs "$mnt"

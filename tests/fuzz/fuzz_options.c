@@ -17,7 +17,7 @@ in_range (const LunfsSettings *s)
 
     if (o->kind == LUNFS_OPT_INT)
       must (*(const int *) at >= o->min && *(const int *) at <= o->max);
-    else if (o->kind == LUNFS_OPT_SIZE && *(const uint64_t *) at) /* 0: buffer_size not given */
+    else if (o->kind == LUNFS_OPT_SIZE && *(const uint64_t *) at) /* 0: not given */
       must (*(const uint64_t *) at >= (uint64_t) o->min && *(const uint64_t *) at <= (uint64_t) o->max);
     else if (o->kind == LUNFS_OPT_STRING)
       must (!*(char *const *) at || **(char *const *) at);
@@ -26,6 +26,7 @@ in_range (const LunfsSettings *s)
   }
   must ((s->umask & ~0777u) == 0 && s->uid != UINT32_MAX && s->gid != UINT32_MAX);
   must (s->log_level >= LUNFS_LOG_ERROR && s->log_level <= LUNFS_LOG_DEBUG);
+  must ((unsigned) s->cache <= LUNFS_CACHE_PAGE && s->read_ahead <= 256 << 20);
   must (s->header_digest == LUNFS_DIGEST_NONE || s->header_digest == LUNFS_DIGEST_CRC32C);
   must (!s->password && !s->target_password);
 }
@@ -66,7 +67,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   in_range (settings);
   must (st.credentials_fd >= -1);
   handed_on (settings);
-  if (ok && check_combinations (settings, NULL))
+  if (ok && check_combinations (&st, NULL))
     check_login (settings, NULL);
   g_free (st.credentials_path);
   for (int i = 0; i < args.argc; i++)

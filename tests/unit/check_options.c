@@ -106,6 +106,21 @@ static const struct {
   { "lunfs " SAN " @ -o login_timeout=5s", LUNFS_EXIT_USAGE, "'5s'" },
   { "lunfs " SAN " @ -o buffer_size=1", LUNFS_EXIT_USAGE, "option buffer_size: '1' is not a size from 8.0" },
   { "lunfs " SAN " @ -o buffer_size=99999999999999G", LUNFS_EXIT_USAGE, "is not a size" },
+  { "lunfs " SAN " @ -o unstable_size=64M", LUNFS_EXIT_USAGE, "unknown option 'unstable_size'" },
+  { "lunfs " SAN " @ -o cache=write", LUNFS_EXIT_USAGE, "not one of writeback, writethrough, none, page" },
+  { "lunfs " SAN " @ -o cache", LUNFS_EXIT_USAGE, "option cache needs a value: cache=writeback|writethrough" },
+  { "lunfs " SAN " @ -o cache_size=8191K", LUNFS_EXIT_USAGE, "option cache_size: '8191K' is not a size from 8.0" },
+  { "lunfs " SAN " @ -o cache_size=65G", LUNFS_EXIT_USAGE, "is not a size" },
+  { "lunfs " SAN " @ -o cache_max_dirty=0", LUNFS_EXIT_USAGE, "option cache_max_dirty: '0' is not a size from 1.0" },
+  { "lunfs " SAN " @ -o cache_max_dirty=98305K", LUNFS_EXIT_USAGE,
+    "option cache_max_dirty: at most 3/4 of cache_size, here 96.0" },
+  { "lunfs " SAN " @ -o cache_max_dirty=7M,cache_size=8M", LUNFS_EXIT_USAGE, "at most 3/4 of cache_size, here 6.0" },
+  { "lunfs " SAN " @ -o cache_write_delay=60001", LUNFS_EXIT_USAGE,
+    "option cache_write_delay: '60001' is not a whole number from 0 to 60000" },
+  { "lunfs " SAN " @ -o cache_write_delay=5ms", LUNFS_EXIT_USAGE, "'5ms'" },
+  { "lunfs " SAN " @ -o read_ahead=257M,cache_size=1G", LUNFS_EXIT_USAGE, "is not a size from 0" },
+  { "lunfs " SAN " @ -o read_ahead=65M", LUNFS_EXIT_USAGE, "option read_ahead: at most half of cache_size, here 64.0" },
+  { "lunfs " SAN " @ -o read_ahead=8M,cache_size=8M", LUNFS_EXIT_USAGE, "at most half of cache_size, here 4.0" },
   { "lunfs " SAN " @ -o umask=8", LUNFS_EXIT_USAGE, "octal" },
   { "lunfs " SAN " @ -o uid=no_such_user", LUNFS_EXIT_USAGE, "there is no user" },
   { "lunfs " SAN " @ -o gid=no_such_group", LUNFS_EXIT_USAGE, "there is no group" },
@@ -161,6 +176,44 @@ START_TEST (test_defaults)
   ck_assert_ptr_null (s->log_target);
   ck_assert_uint_eq (s->uid, getuid ());
   ck_assert (!s->foreground && !s->read_only && s->mlock);
+}
+END_TEST
+
+START_TEST (test_cache)
+{
+  static const char *const words[] = { "writeback", "writethrough", "none", "page" };
+  for (int i = 0; i < (int) G_N_ELEMENTS (words); i++) {
+    g_autofree char *line = g_strdup_printf ("lunfs " SAN " @ --cache=%s", words[i]);
+    g_autoptr (LunfsSettings) s = parsed (line);
+    ck_assert_int_eq ((int) s->cache, LUNFS_CACHE_WRITEBACK + i);
+  }
+  g_autoptr (LunfsSettings) s = parsed ("lunfs " SAN " @ --cache-size 1G --cache-max-dirty=768M --cache-write-delay=0 "
+                                        "-o read_ahead=256M");
+  ck_assert_uint_eq (s->cache_size, 1 << 30);
+  ck_assert_uint_eq (s->cache_max_dirty, 768 << 20);
+  ck_assert_uint_eq (lunfs_settings_max_dirty (s), 768 << 20);
+  ck_assert_int_eq (s->cache_write_delay_ms, 0);
+  ck_assert_uint_eq (s->read_ahead, 256 << 20);
+}
+END_TEST
+
+/* Defaults follow cache_size, in whichever order the options come. */
+START_TEST (test_cache_defaults)
+{
+  g_autoptr (LunfsSettings) s = parsed ("lunfs " SAN " @");
+  ck_assert_int_eq ((int) s->cache, LUNFS_CACHE_WRITEBACK);
+  ck_assert_uint_eq (s->cache_size, 128 << 20);
+  ck_assert_uint_eq (s->cache_max_dirty, 0);
+  ck_assert_int_eq (s->cache_write_delay_ms, 5);
+  ck_assert_uint_eq (s->read_ahead, 8 << 20);
+  g_autoptr (LunfsSettings) least = parsed ("lunfs " SAN " @ -o cache_size=8M");
+  ck_assert_uint_eq (lunfs_settings_max_dirty (least), 4 << 20);
+  ck_assert_uint_eq (least->read_ahead, 4 << 20);
+  g_autoptr (LunfsSettings) edge = parsed ("lunfs " SAN " @ -o read_ahead=4M,cache_max_dirty=6M,cache_size=8M");
+  ck_assert_uint_eq (edge->read_ahead, 4 << 20);
+  ck_assert_uint_eq (edge->cache_max_dirty, 6 << 20);
+  g_autoptr (LunfsSettings) off = parsed ("lunfs " SAN " @ -o read_ahead=0");
+  ck_assert_uint_eq (off->read_ahead, 0);
 }
 END_TEST
 
@@ -377,11 +430,16 @@ START_TEST (test_manual)
       continue;
     g_autofree char *pattern = g_strdup_printf ("\n\\.B[RI]? .*\\b%s\\b", o->name);
     ck_assert_msg (g_regex_match_simple (pattern, page, 0, 0), "option %s is not in lunfs.1", o->name);
-    if (o->kind != LUNFS_OPT_INT)
-      continue;
     g_autoptr (LunfsSettings) defaults = lunfs_settings_new ();
-    g_autofree char *value
-        = g_strdup_printf ("\n\\.BI %s= [A-Z]+ \" \\(%d\\)\"", o->name, *(int *) ((char *) defaults + o->offset));
+    const void *at = (char *) defaults + o->offset;
+    g_autofree char *text = NULL;
+    if (o->kind == LUNFS_OPT_INT)
+      text = g_strdup_printf ("%d", *(const int *) at);
+    else if (o->kind == LUNFS_OPT_SIZE && *(const uint64_t *) at)
+      text = g_strdup_printf ("%" G_GUINT64_FORMAT "M", *(const uint64_t *) at >> 20);
+    else
+      continue;
+    g_autofree char *value = g_strdup_printf ("\n\\.BI %s= [A-Z]+ \" \\(%s\\)\"", o->name, text);
     ck_assert_msg (g_regex_match_simple (value, page, 0, 0), "the default of %s is not in lunfs.1", o->name);
   }
 }
@@ -396,6 +454,8 @@ main (void)
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_wrong, 0, G_N_ELEMENTS (wrong));
   tcase_add_test (tc, test_defaults);
+  tcase_add_test (tc, test_cache);
+  tcase_add_test (tc, test_cache_defaults);
   tcase_add_loop_test (tc, test_spellings, 0, 4);
   tcase_add_test (tc, test_letters);
   tcase_add_test (tc, test_mount_words);

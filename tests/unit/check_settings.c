@@ -32,7 +32,11 @@ full (void)
     *ints[i] = i - 1;
   s->read_only = true;
   s->buffer_size = UINT64_MAX;
-  s->unstable_size = (UINT64_C (1) << 40) + 1;
+  s->cache = LUNFS_CACHE_PAGE;
+  s->cache_size = (UINT64_C (1) << 40) + 1;
+  s->cache_max_dirty = (UINT64_C (1) << 40) + 2;
+  s->cache_write_delay_ms = 60000;
+  s->read_ahead = (UINT64_C (1) << 40) + 3;
   s->uid = UINT32_MAX - 1;
   s->gid = 77;
   s->umask = 0;
@@ -124,6 +128,17 @@ START_TEST (test_defaults)
 }
 END_TEST
 
+START_TEST (test_max_dirty)
+{
+  g_autoptr (LunfsSettings) s = lunfs_settings_new ();
+  ck_assert_uint_eq (lunfs_settings_max_dirty (s), 64 << 20);
+  s->cache_size = UINT64_C (1) << 36;
+  ck_assert_uint_eq (lunfs_settings_max_dirty (s), UINT64_C (1) << 35);
+  s->cache_max_dirty = 5;
+  ck_assert_uint_eq (lunfs_settings_max_dirty (s), 5);
+}
+END_TEST
+
 START_TEST (test_wrong)
 {
   static const char *const texts[] = {
@@ -156,6 +171,7 @@ main (void)
   TCase *tc = tcase_create ("settings");
   tcase_add_test (tc, test_every_byte);
   tcase_add_test (tc, test_defaults);
+  tcase_add_test (tc, test_max_dirty);
   tcase_add_loop_test (tc, test_wrong, 0, 9);
   tcase_add_test (tc, test_free_null);
   suite_add_tcase (suite, tc);
