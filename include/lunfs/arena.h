@@ -3,7 +3,8 @@
  * here and nowhere else: the saved INIT, request slots and their data, ISIDs, LUN identities.
  *
  * Layout (all offsets fixed for one layout version, checked on attach):
- *   LunfsArenaHeader | LunfsArenaLun[LUNFS_ARENA_LUNS] | LunfsArenaSlot[LUNFS_ARENA_SLOTS] | chunks of 64 KiB
+ *   LunfsArenaHeader | LunfsArenaLun[LUNFS_ARENA_LUNS] | LunfsArenaSlot[LUNFS_ARENA_SLOTS] |
+ *   LunfsArenaRange[LUNFS_ARENA_RANGES] | chunks of 64 KiB | LunfsArenaPage for each 4 KiB of them
  * Pointers never stand in the arena, only indices.  The worker is the only writer after the supervisor has
  * published the header; a new worker attaches only after the old one has been reaped. */
 #ifndef LUNFS_ARENA_H
@@ -14,11 +15,14 @@
 #include <stdint.h>
 
 #define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
-#define LUNFS_ARENA_VERSION 2
+#define LUNFS_ARENA_VERSION 3
 #define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
+#define LUNFS_ARENA_RANGES 4096
 #define LUNFS_CHUNK_BYTES 65536u
+#define LUNFS_PAGE_BYTES 4096u
+#define LUNFS_PAGES_PER_CHUNK (LUNFS_CHUNK_BYTES / LUNFS_PAGE_BYTES)
 #define LUNFS_MAX_WRITE (1u << 20)                                     /* FUSE max_write, bytes */
 #define LUNFS_CHUNKS_PER_REQUEST (LUNFS_MAX_WRITE / LUNFS_CHUNK_BYTES) /* 16 */
 /* struct fuse_in_header + struct fuse_write_in: a WRITE's payload starts exactly behind it. */
@@ -63,12 +67,34 @@ typedef struct {
   uint32_t chunk[LUNFS_CHUNKS_PER_REQUEST];
 } LunfsArenaSlot;
 
+/* What a page of the cache holds for the target: acknowledged to a user, and not known to be on stable storage.  A worker's
+ * successor writes it (again).  Two pages with one number: the one with the higher seq has all that the other has. */
+typedef struct {
+  uint64_t number; /* its data's place in the LUN, in units of LUNFS_PAGE_BYTES */
+  uint64_t seq;    /* of the write that came last */
+  uint16_t lun;    /* index in LunfsArena.luns */
+  uint8_t blocks;  /* bit b: logical block b of the page; if blocks are larger than a page: bit 0 */
+  uint8_t kept;    /* published last, withdrawn first */
+} LunfsArenaPage;
+
+/* The same for a range that was discarded or zeroed. */
+typedef struct {
+  uint64_t offset, length; /* bytes */
+  uint64_t seq;
+  uint32_t flags; /* LUNFS_REQ_UNMAP */
+  uint16_t lun;
+  uint8_t op;   /* LunfsOp */
+  uint8_t kept; /* published last, withdrawn first */
+} LunfsArenaRange;
+
 typedef struct {
   int fd;
   LunfsArenaHeader *header;
   LunfsArenaLun *luns;
   LunfsArenaSlot *slots;
+  LunfsArenaRange *ranges;
   uint8_t *chunks; /* chunk i is at chunks + i * LUNFS_CHUNK_BYTES */
+  LunfsArenaPage *pages;
   size_t mapped_bytes;
 } LunfsArena;
 

@@ -26,7 +26,16 @@ enum {
   LUNFS_REQ_UNMAP = 1 << 1,    /* session level: DISCARD by UNMAP rather than WRITE SAME with UNMAP bit */
   LUNFS_REQ_UNKEPT = 1 << 3,   /* cache: written, but there was no memory to keep the data */
   LUNFS_REQ_RECOVERY = 1 << 2, /* sent while the session recovers, before it serves others */
+  /* READ: the elements of iov may be made to point to other memory, which is right until done() returns: no copy.  As many
+   * as niov said at first. */
+  LUNFS_REQ_LEND = 1 << 4,
+  LUNFS_REQ_PASSED = 1 << 5, /* lun: went on as it is */
+  /* cache: not kept over the loss of a session or a change of the LUN, but given back with -ECANCELED; so it is also if there
+   * is no session. */
+  LUNFS_REQ_RETURN = 1 << 6,
 };
+
+#define LUNFS_REQUEST_IOV 40 /* most elements of a request's iov from the cache on */
 
 typedef struct LunfsRequest LunfsRequest;
 struct LunfsRequest {
@@ -79,6 +88,8 @@ typedef struct {
   bool (*cancel) (LunfsLayer *layer, LunfsRequest *req, bool dying);
   /* There is no session at present. */
   bool (*stalled) (const LunfsLayer *layer);
+  /* Requests end with -EIO at once, for now: replacement_timeout has passed, or nothing may be written. */
+  bool (*refuses) (const LunfsLayer *layer);
 } LunfsLayerOps;
 struct LunfsLayer {
   const LunfsLayerOps *ops;

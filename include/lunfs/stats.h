@@ -43,6 +43,14 @@
   X (read_modify_writes, "writes that needed the blocks around them first")                                            \
   X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now")                                     \
   X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now")                                               \
+  X (cache_hits, "reads served from memory")                                                                           \
+  X (cache_misses, "reads that had to wait for the target")                                                            \
+  X (ahead_bytes, "bytes fetched ahead of readers")                                                                    \
+  X (ahead_wasted_bytes, "of these, bytes dropped before anybody read them")                                           \
+  X (cached_bytes, "memory of the cache in use now")                                                                   \
+  X (dirty_bytes, "bytes written and not yet sent to the target now")                                                  \
+  X (write_backs, "WRITE commands for data that was answered before")                                                  \
+  X (write_back_bytes, "bytes of these")                                                                               \
   X (losses, "times that acknowledged data was lost")                                                                 \
   X (losses_told, "losses that some fsync has reported")                                                               \
   X (rewritten, "unstable writes sent again after a login")

@@ -136,7 +136,7 @@ lunfs_data_read (const LunfsDataEnv *env, LunfsCall *call)
   }
   call->nchunks = nchunks;
   map_chunks (env, call, length);
-  submit (call, LUNFS_OP_READ, in->offset, length, 0);
+  submit (call, LUNFS_OP_READ, in->offset, length, LUNFS_REQ_LEND);
 }
 
 void

@@ -9,6 +9,8 @@
 
 #include "lun/io.h"
 
+#include "util/iov.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -190,16 +192,17 @@ surround (LunfsIo *io)
 static void
 send_data (LunfsIo *io, LunfsIoPart *part)
 {
-  uint64_t stop = lunfs_piece_end (io->next, io->end, io->context->max_bytes, 0);
+  uint64_t from = io->next, stop = lunfs_piece_end (from, io->end, io->context->max_bytes, 0);
 
+  io->next = stop;
   part->req.flags = io->req->flags & LUNFS_REQ_FUA;
   part->req.nchunks = 0;
-  if (lunfs_span_aligned (&io->span) && stop - io->next == io->req->length) { /* all of it: its memory goes along */
+  if (lunfs_span_aligned (&io->span) && stop - from == io->req->length) { /* all of it: its memory goes along */
     part->req.chunks = io->req->chunks;
     part->req.nchunks = io->req->nchunks;
   }
-  part->req.niov = lunfs_iov_slice (io->iov, io->niov, io->next - io->start, stop - io->next, part->iov, LUNFS_IO_IOV);
-  send_part (io, part, io->req->op, io->next, stop - io->next);
+  part->req.niov = lunfs_iov_slice (io->iov, io->niov, from - io->start, stop - from, part->iov, LUNFS_IO_IOV);
+  send_part (io, part, io->req->op, from, stop - from);
 }
 
 static void
@@ -210,14 +213,16 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
   uint64_t max =
       MIN (lunfs_zero_max_bytes (c->info, io->method), io->method == LUNFS_ZERO_WRITE ? c->max_bytes : UINT64_MAX);
   uint64_t shift = granularity ? (uint64_t) c->info->limits.unmap_alignment_blocks * c->block_size % granularity : 0;
-  uint64_t stop = lunfs_piece_end (io->next + granularity - shift, io->end + granularity - shift, max, granularity)
+  uint64_t from = io->next;
+  uint64_t stop = lunfs_piece_end (from + granularity - shift, io->end + granularity - shift, max, granularity)
                   - (granularity - shift);
 
+  io->next = stop;
   part->req.nchunks = 0;
   lunfs_zero_request (io->method, &part->req);
-  part->iov[0] = (struct iovec){ zeroes, stop - io->next };
+  part->iov[0] = (struct iovec){ zeroes, stop - from };
   part->req.niov = part->req.op == LUNFS_OP_WRITE ? 1 : 0;
-  send_part (io, part, part->req.op, io->next, stop - io->next);
+  send_part (io, part, part->req.op, from, stop - from);
 }
 
 static void
@@ -226,13 +231,14 @@ send_pieces (LunfsIo *io)
   LunfsIoPart *part;
 
   io->busy++;
+  io->sending = true; /* answers from inside go round the loop */
   while (io->next < io->end && io->error == 0 && !io->again && (part = free_part (io))) {
     if (is_zeroing (io))
       send_zeroing (io, part);
     else
       send_data (io, part);
-    io->next += part->req.length;
   }
+  io->sending = false;
   io->busy--;
 }
 
@@ -293,6 +299,8 @@ finish (LunfsIo *io)
 static void
 advance (LunfsIo *io)
 {
+  if (io->sending)
+    return;
   if (io->stage == LUNFS_IO_DATA && io->next < io->end)
     send_pieces (io); /* keeps its window full; does nothing after an error */
   if (io->busy)
@@ -383,7 +391,7 @@ lunfs_io_start (LunfsIo *io, LunfsIoContext *context, LunfsRequest *req)
   io->span = lunfs_span (req->offset, req->length, context->block_size);
   io->busy = io->ended = 0;
   io->error = 0;
-  io->again = false;
+  io->again = io->sending = false;
   if (!lunfs_span_aligned (&io->span)) {
     if (!take_bounce (io)) {
       io->error = -ENOMEM;

@@ -49,7 +49,7 @@ struct LunfsIo {
   unsigned verify_steps;
   unsigned busy, ended; /* pieces under way, pieces done */
   int error;
-  bool have_chunk, again;
+  bool have_chunk, again, sending;
   uint8_t *bounce; /* a chunk of the pool, or of the heap */
   uint32_t bounce_chunk;
   struct iovec iov[LUNFS_IO_IOV]; /* the request's, with the edge blocks' surroundings around it */

@@ -222,15 +222,17 @@ io_done (LunfsIo *io)
   LunfsLun *lun = io->lun;
   LunfsRequest *req = io->req;
   int error = io->error;
+  bool ordered;
   LunfsOrderNode *node;
 
   if (io->ordered)
     lunfs_order_leave (&lun->order, &io->node);
+  ordered = io->ordered;
   g_queue_push_head_link (&lun->free_ios, &io->link);
-  if (io->ordered)
+  answer (lun, req, error);
+  if (ordered) /* answered in their order, even if the next one ends at once */
     while ((node = lunfs_order_next (&lun->order)))
       start (lun, (LunfsIo *) ((char *) node - offsetof (LunfsIo, node)));
-  answer (lun, req, error);
 }
 
 static LunfsIo *
@@ -278,10 +280,11 @@ pass_done (LunfsRequest *req)
   answer (lun, req, req->result);
 }
 
-/* FLUSH and EXTENT go through as they are. */
+/* FLUSH and EXTENT go on as they are, and a READ that is one command of whole blocks. */
 static void
 pass (LunfsLun *lun, LunfsRequest *req)
 {
+  req->flags |= LUNFS_REQ_PASSED;
   req->lun_done = req->done;
   req->lun_owner = req->owner;
   req->done = pass_done;
@@ -297,6 +300,13 @@ pass (LunfsLun *lun, LunfsRequest *req)
   lun->context.lower->ops->submit (lun->context.lower, req);
 }
 
+static bool
+is_one_command (const LunfsLun *lun, const LunfsRequest *req)
+{
+  return ((req->offset | req->length) & (lun->context.block_size - 1)) == 0 && req->length <= lun->context.max_bytes
+         && req->niov <= LUNFS_IO_IOV;
+}
+
 void
 lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
 {
@@ -304,6 +314,7 @@ lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
   bool writes = req->op == LUNFS_OP_WRITE || req->op == LUNFS_OP_DISCARD || req->op == LUNFS_OP_ZERO;
 
   req->submit_us = lunfs_lane_now_us (lun->lane);
+  req->flags &= ~LUNFS_REQ_PASSED;
   lun->active++;
   if (lun->draining || size == 0) {
     answer (lun, req, -EIO);
@@ -317,6 +328,8 @@ lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
     answer (lun, req, writes ? -ENOSPC : -EIO); /* it shrank meanwhile */
   } else if (req->length == 0) {
     answer (lun, req, 0);
+  } else if (req->op == LUNFS_OP_READ && is_one_command (lun, req)) {
+    pass (lun, req);
   } else {
     submit_io (lun, req);
   }
@@ -328,7 +341,7 @@ lunfs_lun_cancel (LunfsLun *lun, LunfsRequest *req, bool dying)
   LunfsLayer *lower = lun->context.lower;
   LunfsIo *io = req->lun_owner;
 
-  if (req->op == LUNFS_OP_FLUSH || req->op == LUNFS_OP_EXTENT)
+  if (req->flags & LUNFS_REQ_PASSED)
     return lower->ops->cancel (lower, req, dying);
   if (!io) /* not submitted yet: a signal that came before the request */
     return false;

@@ -16,28 +16,6 @@ lunfs_span (uint64_t offset, uint64_t length, uint32_t block_size)
   return span;
 }
 
-unsigned
-lunfs_iov_slice (const struct iovec *iov, unsigned niov, uint64_t skip, uint64_t len, struct iovec *out, unsigned max)
-{
-  unsigned n = 0;
-
-  for (unsigned i = 0; i < niov && len > 0; i++) {
-    size_t take;
-
-    if (skip >= iov[i].iov_len) {
-      skip -= iov[i].iov_len;
-      continue;
-    }
-    if (n == max)
-      return 0;
-    take = (size_t) MIN (len, iov[i].iov_len - skip);
-    out[n++] = (struct iovec){ (char *) iov[i].iov_base + skip, take };
-    skip = 0;
-    len -= take;
-  }
-  return len == 0 ? n : 0;
-}
-
 uint64_t
 lunfs_piece_end (uint64_t pos, uint64_t end, uint64_t max_bytes, uint64_t granularity)
 {

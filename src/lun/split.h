@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Byte ranges -> whole blocks and pieces; iovecs -> parts of them.  Pure. */
+/* Byte ranges -> whole blocks and pieces.  Pure. */
 #ifndef LUNFS_SPLIT_H
 #define LUNFS_SPLIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 /* [offset, offset + length) in blocks: the aligned range around it, and what of the first and last block is outside. */
 typedef struct {
@@ -19,10 +18,6 @@ lunfs_span_aligned (const LunfsSpan *span)
 {
   return span->head_skip == 0 && span->tail_skip == 0;
 }
-
-/* @len bytes of @iov from byte @skip on, as elements of @out.  Returns how many, or 0 if @max is too few or @iov too short. */
-unsigned lunfs_iov_slice (const struct iovec *iov, unsigned niov, uint64_t skip, uint64_t len, struct iovec *out,
-                          unsigned max);
 
 /* End of the piece of [pos, end) that starts at @pos: at most @max_bytes, and cut at a multiple of @granularity bytes where
  * that leaves something (0 = no matter). */

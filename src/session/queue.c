@@ -69,6 +69,28 @@ lunfs_session_cancel_recovery (LunfsSession *s)
   fail_queue (s, &s->delayed, true, -ECANCELED);
 }
 
+static void
+return_queue (LunfsSession *s, GQueue *queue)
+{
+  for (GList *l = queue->head, *next; l; l = next) {
+    LunfsRequest *req = l->data;
+
+    next = l->next;
+    if (!(req->flags & LUNFS_REQ_RETURN))
+      continue;
+    g_queue_unlink (queue, l);
+    finish_later (s, req, -ECANCELED);
+  }
+}
+
+void
+lunfs_session_return_waiting (LunfsSession *s)
+{
+  return_queue (s, &s->waiting);
+  return_queue (s, &s->delayed);
+  count_queued (s);
+}
+
 void
 lunfs_session_fail_waiting (LunfsSession *s, int err)
 {
@@ -502,7 +524,7 @@ task_done (LunfsCommand *cmd)
     if (s->transport) /* not from inside its close(): nothing more goes to this connection, the transport says why */
       lunfs_lane_defer (s->lane, &s->teardown);
     req->tries--; /* counts answers */
-    if (req->flags & LUNFS_REQ_RECOVERY)
+    if (req->flags & (LUNFS_REQ_RECOVERY | LUNFS_REQ_RETURN))
       finish_later (s, req, -ECANCELED);
     else if (given_up (s, req))
       finish_later (s, req, -EIO);
@@ -637,6 +659,8 @@ submit (LunfsLayer *layer, LunfsRequest *req)
       g_queue_push_tail_link (&s->recovery, &req->link);
     else
       finish_later (s, req, -ECANCELED);
+  } else if ((req->flags & LUNFS_REQ_RETURN) && s->state != LUNFS_SESSION_UP) {
+    finish_later (s, req, -ECANCELED);
   } else if (s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED) {
     finish_later (s, req, -EIO);
   } else if (G_UNLIKELY (expired (s, req))) { /* waited to the left, behind others */
@@ -654,6 +678,15 @@ static bool
 stalled (const LunfsLayer *layer)
 {
   return ((const LunfsSession *) layer)->state != LUNFS_SESSION_UP;
+}
+
+static bool
+refuses (const LunfsLayer *layer)
+{
+  const LunfsSession *s = (const LunfsSession *) layer;
+
+  return s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED
+         || s->info.shrunk_from_nblocks;
 }
 
 static bool
@@ -676,7 +709,7 @@ cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
   return false;
 }
 
-static const LunfsLayerOps ops = { .submit = submit, .cancel = cancel, .stalled = stalled };
+static const LunfsLayerOps ops = { .submit = submit, .cancel = cancel, .stalled = stalled, .refuses = refuses };
 
 bool
 lunfs_session_overdue (LunfsSession *s, int64_t now_us)

@@ -7,7 +7,7 @@
 #include "session/probe.h"
 #include "session/session.h"
 
-#define LUNFS_TASK_IOV 24
+#define LUNFS_TASK_IOV LUNFS_REQUEST_IOV
 
 /* A request at the target. */
 typedef struct {
@@ -103,6 +103,8 @@ void lunfs_session_queue_clear (LunfsSession *s);
 void lunfs_session_dispatch (LunfsSession *s);
 /* What users wait for, sent or not at present, ends with @err (negative errno). */
 void lunfs_session_fail_waiting (LunfsSession *s, int err);
+/* Give back what does not outlive the session (LUNFS_REQ_RETURN). */
+void lunfs_session_return_waiting (LunfsSession *s);
 /* Recovery requests come back with -ECANCELED: they are kept by the cache and come again. */
 void lunfs_session_cancel_recovery (LunfsSession *s);
 /* A new login: what the last one found missing may be there. */

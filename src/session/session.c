@@ -151,6 +151,7 @@ go_down (LunfsSession *s)
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
   set_state (s, LUNFS_SESSION_DOWN);
+  lunfs_session_return_waiting (s);
   arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
@@ -628,6 +629,7 @@ lunfs_session_drained (LunfsSession *s)
   if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued)
     return;
   set_state (s, LUNFS_SESSION_PROBE);
+  lunfs_session_return_waiting (s);
   lunfs_session_probe (s);
 }
 

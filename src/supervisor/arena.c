@@ -18,12 +18,13 @@
 #include "lunfs/error.h"
 
 #define PART_ALIGN 4096u
+#define PAGE_RECORDS_BYTES (LUNFS_PAGES_PER_CHUNK * (uint64_t) sizeof (LunfsArenaPage)) /* of a chunk */
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
 G_STATIC_ASSERT (PART_ALIGN <= LUNFS_CHUNK_BYTES);
 
 typedef struct {
-  uint64_t luns, slots, chunks, total; /* byte offsets, and the size of it all */
+  uint64_t luns, slots, ranges, chunks, pages, total; /* byte offsets, and the size of it all */
 } Layout;
 
 static uint64_t
@@ -39,8 +40,10 @@ layout (uint32_t nchunks)
 
   at.luns = align_up (sizeof (LunfsArenaHeader), PART_ALIGN);
   at.slots = align_up (at.luns + LUNFS_ARENA_LUNS * sizeof (LunfsArenaLun), PART_ALIGN);
-  at.chunks = align_up (at.slots + LUNFS_ARENA_SLOTS * sizeof (LunfsArenaSlot), LUNFS_CHUNK_BYTES);
-  at.total = at.chunks + (uint64_t) nchunks * LUNFS_CHUNK_BYTES;
+  at.ranges = align_up (at.slots + LUNFS_ARENA_SLOTS * sizeof (LunfsArenaSlot), PART_ALIGN);
+  at.chunks = align_up (at.ranges + LUNFS_ARENA_RANGES * sizeof (LunfsArenaRange), LUNFS_CHUNK_BYTES);
+  at.pages = at.chunks + (uint64_t) nchunks * LUNFS_CHUNK_BYTES;
+  at.total = align_up (at.pages + nchunks * PAGE_RECORDS_BYTES, PART_ALIGN);
   return at;
 }
 
@@ -63,7 +66,9 @@ map (int fd, Layout at, GError **error)
   arena->header = (LunfsArenaHeader *) base;
   arena->luns = (LunfsArenaLun *) (base + at.luns);
   arena->slots = (LunfsArenaSlot *) (base + at.slots);
+  arena->ranges = (LunfsArenaRange *) (base + at.ranges);
   arena->chunks = base + at.chunks;
+  arena->pages = (LunfsArenaPage *) (base + at.pages);
   arena->mapped_bytes = at.total;
   return arena;
 }
@@ -192,7 +197,7 @@ lunfs_arena_attach (int fd, GError **error)
     return NULL;
   }
   /* Mapped by the file's size, which nobody can change, and only then believed. */
-  nchunks = (size - layout (0).total) / LUNFS_CHUNK_BYTES;
+  nchunks = (size - layout (0).total) / (LUNFS_CHUNK_BYTES + PAGE_RECORDS_BYTES);
   if (nchunks > G_MAXUINT32 || layout ((uint32_t) nchunks).total != size) {
     refuse (error, "its size is not one of ours");
     close (fd);

@@ -373,7 +373,7 @@ arena_bytes (const LunfsSettings *s)
 {
   uint64_t requests = s->buffer_size ? s->buffer_size : (uint64_t) s->max_background * LUNFS_MAX_WRITE + (64 << 20);
 
-  return requests + lunfs_settings_max_dirty (s);
+  return requests + s->cache_size;
 }
 
 static bool

@@ -20,7 +20,9 @@ struct LunfsPool {
   pthread_mutex_t lock; /* Protects all below.  Not a GMutex: ThreadSanitizer sees pthread's only. */
   uint32_t *stack;
   unsigned navailable;
-  unsigned nfresh; /* chunks never handed out so far: [nchunks - nfresh, nchunks) */
+  unsigned nfresh;     /* chunks never handed out so far: those from next_fresh on that are not reserved */
+  uint32_t next_fresh;
+  uint8_t *reserved; /* bool of each chunk: an earlier worker's data is in it */
   bool refused;
   atomic_uint free_hint; /* navailable + nfresh, for a look without the lock */
   void (*freed) (void *user);
@@ -37,6 +39,12 @@ lunfs_pool_new (LunfsArena *arena, bool lock_memory)
   pthread_mutex_init (&pool->lock, NULL);
   pool->stack = g_new (uint32_t, arena->header->nchunks);
   pool->nfresh = arena->header->nchunks;
+  pool->reserved = g_new0 (uint8_t, arena->header->nchunks);
+  for (uint64_t i = 0; i < (uint64_t) arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
+    if (arena->pages[i].kept && !pool->reserved[i / LUNFS_PAGES_PER_CHUNK]) {
+      pool->reserved[i / LUNFS_PAGES_PER_CHUNK] = true;
+      pool->nfresh--;
+    }
   atomic_init (&pool->free_hint, pool->nfresh);
   return pool;
 }
@@ -48,6 +56,7 @@ lunfs_pool_free (LunfsPool *pool)
     return;
   pthread_mutex_destroy (&pool->lock);
   g_free (pool->stack);
+  g_free (pool->reserved);
   g_free (pool);
 }
 
@@ -74,7 +83,6 @@ make_present (LunfsPool *pool, uint32_t chunk)
 bool
 lunfs_pool_take (LunfsPool *pool, uint32_t *chunks, unsigned n)
 {
-  uint32_t nchunks = pool->arena->header->nchunks;
   bool ok;
 
   pthread_mutex_lock (&pool->lock);
@@ -87,7 +95,10 @@ lunfs_pool_take (LunfsPool *pool, uint32_t *chunks, unsigned n)
     if (pool->navailable > 0) {
       chunks[i] = pool->stack[--pool->navailable];
     } else {
-      chunks[i] = nchunks - pool->nfresh--;
+      while (pool->reserved[pool->next_fresh])
+        pool->next_fresh++;
+      pool->nfresh--;
+      chunks[i] = pool->next_fresh++;
       make_present (pool, chunks[i]);
     }
   }

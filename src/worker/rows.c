@@ -236,6 +236,7 @@ row_recovered (void *user)
 static void
 row_down (void *user)
 {
+  lunfs_cache_forget (((LunfsRow *) user)->cache);
 }
 
 static void
@@ -271,6 +272,7 @@ row_failing (void *user)
 {
   LunfsRow *row = user;
 
+  lunfs_cache_failing (row->cache);
   if (row->worker->settings->mount_is_file)
     lunfs_ops_release_opens (row->worker->ops, true);
 }
@@ -346,6 +348,25 @@ row_resolve (void *user, LunfsSession *session, const char *host)
 
 /* ---- rows: made right to left ---- */
 
+static LunfsCache *
+build_cache (LunfsWorker *w, LunfsRow *row)
+{
+  LunfsCacheConf conf = {
+    .lane = row->lane,
+    .lower = lunfs_session_layer (row->session),
+    .frames = w->frames,
+    .lun = row->index,
+    .mode = w->settings->cache,
+    .write_delay_us = (int64_t) w->settings->cache_write_delay_ms * 1000,
+    .read_ahead_bytes = w->settings->read_ahead,
+    .stats = &row->stats,
+    .recovered = row_recovered,
+    .user = row,
+  };
+
+  return lunfs_cache_new (&conf);
+}
+
 static void
 build_row (LunfsWorker *w, LunfsRow *row)
 {
@@ -372,12 +393,11 @@ build_row (LunfsWorker *w, LunfsRow *row)
     conf.known_no_reinstatement = record->no_reinstatement;
   }
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
-  row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), w->pool, &w->budget, &row->stats,
-                                row_recovered, row);
+  row->cache = build_cache (w, row);
   row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
   if (record->proven) {
     lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
-    lunfs_cache_assume_written (row->cache);
+    lunfs_cache_inherit (row->cache, record->nblocks, record->block_size);
   }
 }
 

@@ -54,7 +54,7 @@ struct LunfsWorker {
   LunfsSettings *settings;
   LunfsArena *arena;
   LunfsPool *pool;
-  LunfsBudget budget;
+  LunfsFrames *frames;
   LunfsLane **lanes;
   unsigned nlanes, next_lane;
   LunfsTree *tree;

@@ -99,7 +99,7 @@ set_up (LunfsWorker *w, GError **error)
   mind_kernel_limit (w);
   locked = lunfs_protect_process (w->settings->mlock);
   w->pool = lunfs_pool_new (w->arena, locked);
-  w->budget.limit_bytes = lunfs_settings_max_dirty (w->settings);
+  w->frames = lunfs_frames_new (w->arena, w->pool, w->settings->cache_size, lunfs_settings_max_dirty (w->settings));
   w->nlanes = w->settings->single_thread ? 1 : (unsigned) MAX (w->settings->lanes, 1);
   w->lanes = g_new0 (LunfsLane *, w->nlanes);
   for (unsigned i = 0; i < w->nlanes; i++)
@@ -151,6 +151,7 @@ tear_down (LunfsWorker *w)
   for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
     lunfs_lane_free (w->lanes[i]);
   g_free (w->lanes);
+  lunfs_frames_free (w->frames);
   lunfs_pool_free (w->pool);
   lunfs_arena_free (w->arena);
   lunfs_settings_free (w->settings);

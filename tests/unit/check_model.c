@@ -488,7 +488,11 @@ begin (Model *m, unsigned seed)
   m->row.settings->queue_depth = pick (m, 4) ? 1 + (int) pick (m, 32) : 2;
   m->row.settings->cmd_timeout = 5;
   m->row.naddresses = 1 + pick (m, 2);
-  m->row.budget.limit_bytes = pick (m, 2) ? 4 << 20 : (1 + pick (m, 8)) * LUNFS_CHUNK_BYTES;
+  m->row.kept_limit_bytes = pick (m, 2) ? 4 << 20 : (1 + pick (m, 8)) * LUNFS_CHUNK_BYTES;
+  m->row.cache_limit_bytes = m->row.kept_limit_bytes * (1 + pick (m, 3));
+  m->row.settings->cache = (LunfsCacheMode) pick (m, 3); /* page is none, in here */
+  m->row.settings->cache_write_delay_ms = pick (m, 2) ? 0 : (int) pick (m, 50);
+  m->row.settings->read_ahead = pick (m, 2) ? 1 << 20 : 0;
   m->disk = g_malloc0 (m->size);
   m->unknown = g_malloc0 (m->size);
   for (unsigned i = 0; i < DEPTH; i++) {
@@ -521,6 +525,8 @@ turn (Model *m, int64_t *step_us)
   if (m->calm_us && m->row.now_us >= m->calm_us)
     make_peace (m);
   row_step (&m->row, *step_us);
+  must (!lunfs_cache_check (m->row.cache), "seed %u, event %u: %s", m->seed, (unsigned) m->event,
+        lunfs_cache_check (m->row.cache));
   *step_us = m->answered != before ? 25 : MIN (*step_us + *step_us / 4, 200000);
 }
 

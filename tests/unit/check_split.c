@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "lun/split.h"
+#include "util/iov.h"
 
 #include <check.h>
 #include <glib.h>

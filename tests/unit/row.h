@@ -28,7 +28,8 @@ typedef struct {
   LunfsStats stats;
   LunfsArena *arena;
   LunfsPool *pool;
-  LunfsBudget budget;
+  uint64_t cache_limit_bytes, kept_limit_bytes;
+  LunfsFrames *frames;
   LunfsSession *session;
   LunfsCache *cache;
   LunfsLun *lun;
@@ -89,7 +90,11 @@ row_on_recovered (void *user)
 static inline void
 row_on_down (void *user)
 {
-  ((Row *) user)->downs++;
+  Row *row = user;
+
+  row->downs++;
+  if (row->cache)
+    lunfs_cache_forget (row->cache);
 }
 
 static inline void
@@ -105,7 +110,11 @@ row_on_deferred (void *user, int err)
 static inline void
 row_on_failing (void *user)
 {
-  ((Row *) user)->outages++;
+  Row *row = user;
+
+  row->outages++;
+  if (row->cache)
+    lunfs_cache_failing (row->cache);
 }
 
 static inline void
@@ -164,12 +173,34 @@ row_init (Row *row, uint64_t nblocks, uint32_t block_size, uint64_t seed)
   row->arena = lunfs_arena_create (4 << 20, NULL);
   ck_assert_ptr_nonnull (row->arena);
   row->pool = lunfs_pool_new (row->arena, false);
-  row->budget.limit_bytes = 1 << 20;
+  row->cache_limit_bytes = 2 << 20;
+  row->kept_limit_bytes = 1 << 20;
+  row->settings->cache = LUNFS_CACHE_NONE;
   row->open = lunfs_ram_open;
   row->addresses[0] = "192.0.2.1";
   row->addresses[1] = "192.0.2.2";
   row->naddresses = 1;
   g_random_set_seed ((guint32) seed);
+}
+
+static inline void
+row_build_cache (Row *row)
+{
+  LunfsCacheConf conf = {
+    .lane = row->lane,
+    .lower = lunfs_session_layer (row->session),
+    .mode = row->settings->cache,
+    .write_delay_us = (int64_t) row->settings->cache_write_delay_ms * 1000,
+    .read_ahead_bytes = row->settings->read_ahead,
+    .stats = &row->stats,
+    .recovered = row_on_recovered,
+    .user = row,
+  };
+
+  if (!row->frames)
+    row->frames = lunfs_frames_new (row->arena, row->pool, row->cache_limit_bytes, row->kept_limit_bytes);
+  conf.frames = row->frames;
+  row->cache = lunfs_cache_new (&conf);
 }
 
 /* @whole: cache and lun above the session. */
@@ -204,8 +235,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
   }
   row->session = lunfs_session_new (row->lane, &conf, &events, row);
   if (whole) {
-    row->cache = lunfs_cache_new (row->lane, lunfs_session_layer (row->session), row->pool, &row->budget, &row->stats,
-                                  row_on_recovered, row);
+    row_build_cache (row);
     row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), row->pool, &row->stats, false);
   }
   lunfs_session_start (row->session);
@@ -270,6 +300,7 @@ row_free (Row *row)
   lunfs_lun_free (row->lun);
   lunfs_session_free (row->session);
   lunfs_cache_free (row->cache);
+  lunfs_frames_free (row->frames);
   lunfs_ram_free (row->ram);
   lunfs_pool_free (row->pool);
   lunfs_arena_free (row->arena);

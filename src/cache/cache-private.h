@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the cache room share.
+ *
+ *   cache.c      takes requests, decides who serves them, gives them back
+ *   read.c       READs from memory; fetches what is missing (fills), for users and ahead of them
+ *   writeback.c  WRITEs into memory; sends dirty pages; keeps within the limits
+ *   through.c    WRITEs the target takes first; discards and zeroes
+ *   commit.c     FLUSH: drain, then SYNCHRONIZE CACHE
+ *   recover.c    after a login; losses
+ *   pages.c      the page table    ranges.c  discards not yet stable    readahead.c  what to fetch    frames.c  memory */
+#ifndef LUNFS_CACHE_PRIVATE_H
+#define LUNFS_CACHE_PRIVATE_H
+
+#include "cache/cache.h"
+#include "cache/pages.h"
+#include "cache/ranges.h"
+#include "cache/readahead.h"
+
+#define LUNFS_CACHE_IO_BYTES (1u << 20) /* most of one READ or WRITE of ours */
+#define LUNFS_CACHE_IO_PAGES (LUNFS_CACHE_IO_BYTES / LUNFS_PAGE_BYTES)
+#define LUNFS_CACHE_READ_PAGES (LUNFS_CACHE_IO_PAGES + 1) /* of a user's READ that is not aligned to pages */
+
+typedef struct LunfsReader LunfsReader;
+typedef struct LunfsFill LunfsFill;
+typedef struct LunfsSend LunfsSend;
+
+/* A READ of ours. */
+struct LunfsFill {
+  LunfsRequest req;
+  LunfsCache *cache;
+  GList link;
+  LunfsReader *reader; /* for whom; NULL: ahead, or nobody any more */
+  GSList *joined;      /* LunfsReader: others that wait for it */
+  bool ahead, stale;   /* stale: what it brings may be older than a write of somebody else's */
+  uint64_t first;      /* page */
+  unsigned npages;
+  uint32_t page[LUNFS_CACHE_READ_PAGES]; /* its memory; LUNFS_NO_PAGE: the reader's own */
+  struct iovec iov[LUNFS_REQUEST_IOV];
+};
+
+/* A user's READ that has to wait. */
+struct LunfsReader {
+  LunfsRequest *req; /* NULL: given up */
+  GList link;
+  unsigned waiting; /* fills of its own and of others */
+  int error;
+  uint64_t first;
+  unsigned npages;
+  bool walking;
+  uint64_t done[(LUNFS_CACHE_READ_PAGES + 63) / 64]; /* bit per page: copied */
+};
+
+/* A WRITE of ours: dirty pages. */
+struct LunfsSend {
+  LunfsRequest req;
+  LunfsCache *cache;
+  GList link;
+  uint64_t first; /* page */
+  unsigned npages;
+  uint8_t left; /* one page, blocks of it with gaps between: what is still to be sent */
+  uint32_t page[LUNFS_CACHE_IO_PAGES];
+  struct iovec iov[LUNFS_REQUEST_IOV];
+};
+
+struct LunfsCache {
+  LunfsLayer base;
+  LunfsCacheConf conf;
+  LunfsLane *lane;
+  LunfsLayer *lower;
+  LunfsStats *stats;
+  LunfsPages pages;
+  LunfsRanges ranges;
+  bool wce, dpofua;
+  bool cached;    /* reads are served from memory */
+  bool delayed;   /* writes are answered from memory */
+  uint64_t size_bytes, max_bytes; /* of the LUN; of one command */
+  GQueue finished;                /* answered without having been sent, at the end of the pass */
+  LunfsDefer finish;
+
+  /* read.c */
+  LunfsReadAhead *ahead;
+  uint64_t ahead_bytes; /* being fetched ahead */
+  uint8_t sink[LUNFS_PAGE_BYTES]; /* for what nobody wants */
+  GQueue fills, free_fills, readers, free_readers;
+
+  /* writeback.c */
+  GQueue sends, free_sends;
+  uint64_t sending_bytes;
+  GQueue held;    /* writes that wait for memory */
+  GQueue blocked; /* through.c: what must not overtake dirty pages of its range */
+  LunfsDefer kick;
+  LunfsTimer delay, retry;
+  bool due;            /* what was dirty when the delay ended goes now */
+  int send_error;      /* the last WRITE that failed after it was answered; negative, 0 = none since a good one */
+  bool retry_now;      /* a flush or the timer asks for one more attempt */
+  uint64_t rate_bytes; /* per second, measured while there is more to send */
+  uint64_t rated_bytes;
+  int64_t rated_us; /* since when; 0 = not now */
+
+  /* commit.c; writes completed, and how many of them the last good SYNCHRONIZE CACHE covered */
+  uint64_t written, synced;
+  LunfsRequest commit;
+  bool committing;
+  uint64_t commit_written, commit_seq;
+  int64_t commit_began_us, commit_us; /* how long the last good one took; 0 = none yet */
+  GQueue wanting;                     /* FLUSH, EXTENT: need a drain that begins after they came */
+  GQueue draining;                    /* wait for the one under way */
+  GQueue covered;                     /* answered when the commit under way ends */
+  GQueue waiting;                     /* need the next commit */
+  bool drain, drain_all, drain_fua;
+  unsigned drain_generation;
+  LunfsTimer age;
+
+  /* recover.c */
+  bool recovering, recovery_failed, fenced;
+  uint64_t range_seq; /* ranges up to this one are written again */
+  bool range_busy;
+  unsigned recover_sends; /* under way */
+  LunfsRequest range;
+  uint64_t disowned_seq; /* what was written up to then must not be written again */
+  int lost_error;        /* the last loss's, negative; how many there were is in stats->losses */
+};
+
+/* cache.c */
+void lunfs_cache_give_back (LunfsRequest *req, int result);
+void lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result);
+void lunfs_cache_count (LunfsCache *c);
+bool lunfs_cache_refuses (const LunfsCache *c);
+/* @max_transfer_blocks: of one command; 0 = no limit known. */
+void lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size, uint64_t max_transfer_blocks);
+
+/* read.c */
+void lunfs_cache_read_init (LunfsCache *c);
+void lunfs_cache_read_clear (LunfsCache *c);
+void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
+bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
+
+/* writeback.c */
+void lunfs_cache_write_init (LunfsCache *c);
+void lunfs_cache_write_clear (LunfsCache *c);
+/* Takes @req and answers it, or holds it. */
+void lunfs_cache_write (LunfsCache *c, LunfsRequest *req);
+/* Something may be sent now that could not before: at the end of the pass. */
+void lunfs_cache_kick (LunfsCache *c);
+void lunfs_cache_release_held (LunfsCache *c);
+void lunfs_cache_fail_held (LunfsCache *c, int result);
+/* Send RECOVER pages. */
+void lunfs_cache_send_recover (LunfsCache *c);
+/* Put the data of @req into the table as @state.  False: no memory, or not for all of it. */
+bool lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state);
+
+/* through.c */
+void lunfs_cache_through (LunfsCache *c, LunfsRequest *req);
+/* Pages have been written: whoever waited for that may go. */
+void lunfs_cache_unblock (LunfsCache *c);
+void lunfs_cache_fail_blocked (LunfsCache *c, int result);
+
+/* commit.c */
+void lunfs_cache_flush (LunfsCache *c, LunfsRequest *req);
+void lunfs_cache_start_commit (LunfsCache *c);
+void lunfs_cache_wait_for_commit (LunfsCache *c, LunfsRequest *req);
+/* Something has become unstable: is it time for a commit in the background? */
+void lunfs_cache_consider_commit (LunfsCache *c);
+/* Dirty pages have been written, or have failed with @error. */
+void lunfs_cache_drained (LunfsCache *c, int error);
+void lunfs_cache_lose (LunfsCache *c, int error);
+void lunfs_cache_commit_init (LunfsCache *c);
+void lunfs_cache_commit_clear (LunfsCache *c);
+
+/* recover.c */
+/* Some RECOVER pages have been written. */
+void lunfs_cache_recover_some (LunfsCache *c);
+
+#endif

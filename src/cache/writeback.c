@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* WRITEs into memory, and dirty pages to the target.
+ *
+ * When dirty pages are sent:
+ *   - at once, as long as somebody waits for it (a flush, a writer at the limit, a discard of the range, a new login), or as
+ *     large writes come, which nothing is gained by collecting;
+ *   - else write_delay after the first of them became dirty, so that neighbours go together;
+ * always oldest first, with the dirty neighbours on both sides inside one aligned 1 MiB window, SENDS commands and SEND_BYTES
+ * at most at a time, so that a READ never finds much before it.
+ *
+ * How much may be dirty: what the target takes in DRAIN_US, by the rate it was seen to take, so that a flush is quick;
+ * what is kept in all (with what is only unstable): the part of cache_max_dirty that frames.c allows. */
+#include "config.h"
+
+#include "cache/cache-private.h"
+
+#include "lunfs/log.h"
+#include "util/iov.h"
+
+#include <errno.h>
+
+#define SENDS 32
+#define SEND_BYTES (UINT64_C (8) << 20)
+#define LARGE_BYTES (64u << 10)
+#define DRAIN_US 50000
+#define RATE_BYTES (UINT64_C (256) << 20) /* per second, until it has been measured */
+#define RATE_US 20000                     /* what is measured at least */
+#define LEAST_DIRTY_BYTES (UINT64_C (2) << 20)
+#define RETRY_US 1000000
+#define ADOPT_BYTES (LUNFS_CHUNK_BYTES / 2) /* less is copied: a chunk each would be a waste */
+
+/* ---- into memory ---- */
+
+static bool
+may_adopt (const LunfsRequest *req)
+{
+  return req->nchunks > 0 && req->length >= ADOPT_BYTES && req->offset % LUNFS_PAGE_BYTES == 0
+         && req->length % LUNFS_PAGE_BYTES == 0;
+}
+
+/* The request's own memory becomes the pages'. */
+static bool
+adopt (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
+{
+  uint64_t number = req->offset / LUNFS_PAGE_BYTES;
+  unsigned npages = (unsigned) (req->length / LUNFS_PAGE_BYTES);
+
+  if (!lunfs_pages_adopt (&c->pages, req->chunks, req->nchunks, npages))
+    return false;
+  for (unsigned k = 0; k < npages; k++)
+    lunfs_pages_replace (&c->pages,
+                         req->chunks[k / LUNFS_PAGES_PER_CHUNK] * LUNFS_PAGES_PER_CHUNK + k % LUNFS_PAGES_PER_CHUNK,
+                         number + k, state);
+  req->nchunks = 0;
+  return true;
+}
+
+/* There is no memory for the newer data: what is there is out of date. */
+static void
+forget_blocks (LunfsCache *c, uint64_t number, uint8_t mask)
+{
+  uint32_t i = lunfs_pages_find (&c->pages, number);
+
+  if (i != LUNFS_NO_PAGE)
+    lunfs_pages_forget (&c->pages, i, mask);
+}
+
+bool
+lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
+{
+  LunfsPages *t = &c->pages;
+  uint64_t end = req->offset + req->length;
+  bool only_existing = state == LUNFS_PAGE_CLEAN && !c->cached, all = true;
+
+  t->seq++;
+  if (!only_existing && may_adopt (req) && adopt (c, req, state))
+    return true;
+  for (uint64_t n = req->offset / LUNFS_PAGE_BYTES; n * LUNFS_PAGE_BYTES < end; n++) {
+    uint64_t from = MAX (n * LUNFS_PAGE_BYTES, req->offset), to = MIN ((n + 1) * LUNFS_PAGE_BYTES, end);
+    uint8_t mask = lunfs_pages_mask (t, n, from, to - from);
+    uint32_t i;
+
+    if (only_existing && lunfs_pages_find (t, n) == LUNFS_NO_PAGE)
+      continue;
+    i = lunfs_pages_prepare (t, n);
+    if (i == LUNFS_NO_PAGE) {
+      if (state == LUNFS_PAGE_DIRTY) /* what of it is in pages is right, and is written with the rest */
+        return false;
+      forget_blocks (c, n, mask);
+      all = false;
+      continue;
+    }
+    lunfs_iov_get (req->iov, req->niov, from - req->offset, lunfs_page_data (t, i) + from % LUNFS_PAGE_BYTES,
+                   (size_t) (to - from));
+    lunfs_pages_wrote (t, i, mask, state);
+  }
+  return all;
+}
+
+/* ---- limits ---- */
+
+static uint64_t
+dirty_limit (const LunfsCache *c)
+{
+  return MAX (c->rate_bytes / (G_USEC_PER_SEC / DRAIN_US), LEAST_DIRTY_BYTES);
+}
+
+static bool
+may_write (LunfsCache *c)
+{
+  return lunfs_pages_dirty_bytes (&c->pages) < dirty_limit (c)
+         && c->pages.user.kept_bytes < lunfs_frames_may_keep (c->conf.frames, &c->pages.user);
+}
+
+static void
+hold (LunfsCache *c, LunfsRequest *req)
+{
+  g_queue_push_tail_link (&c->held, &req->link);
+  lunfs_cache_kick (c);
+}
+
+/* Something is under way whose end may make room. */
+static bool
+something_ends (const LunfsCache *c)
+{
+  return c->sends.length || c->committing || c->fills.length || lunfs_pages_kept_bytes (&c->pages);
+}
+
+static void
+accept (LunfsCache *c, LunfsRequest *req)
+{
+  if (!lunfs_cache_store (c, req, LUNFS_PAGE_DIRTY)) {
+    if (something_ends (c)) {
+      g_queue_push_head_link (&c->held, &req->link); /* begun, and it comes first: done again as a whole */
+      lunfs_cache_kick (c);
+    } else {
+      lunfs_cache_through (c, req);
+    }
+    return;
+  }
+  if (req->length >= LARGE_BYTES)
+    c->due = true;
+  lunfs_cache_give_back (req, 0);
+}
+
+void
+lunfs_cache_write (LunfsCache *c, LunfsRequest *req)
+{
+  if (lunfs_cache_refuses (c)) {
+    lunfs_cache_finish_later (c, req, -EIO);
+    return;
+  }
+  if (c->held.length || !may_write (c)) {
+    hold (c, req);
+    return;
+  }
+  accept (c, req);
+  lunfs_cache_count (c);
+  lunfs_cache_kick (c);
+}
+
+void
+lunfs_cache_release_held (LunfsCache *c)
+{
+  unsigned n = c->held.length; /* one that comes back to the queue waits for the next time */
+
+  while (n-- > 0 && c->held.length && may_write (c)) {
+    LunfsRequest *req = g_queue_pop_head_link (&c->held)->data;
+    unsigned before = c->held.length;
+
+    if (c->delayed && req->op == LUNFS_OP_WRITE && !(req->flags & LUNFS_REQ_FUA))
+      accept (c, req);
+    else
+      lunfs_cache_through (c, req);
+    lunfs_cache_count (c);
+    if (c->held.length > before)
+      break;
+  }
+}
+
+void
+lunfs_cache_fail_held (LunfsCache *c, int result)
+{
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&c->held)))
+    lunfs_cache_give_back (link->data, result);
+}
+
+/* ---- sending ---- */
+
+/* Blocks of a mask lie together. */
+static bool
+in_one_piece (uint8_t mask)
+{
+  mask = (uint8_t) (mask >> __builtin_ctz (mask));
+  return (mask & (mask + 1)) == 0;
+}
+
+static bool
+may_join (const LunfsCache *c, uint32_t i, const LunfsPage *first)
+{
+  const LunfsPage *p;
+
+  if (i == LUNFS_NO_PAGE)
+    return false;
+  p = lunfs_page (&c->pages, i);
+  return p->state == LUNFS_PAGE_DIRTY && !(p->flags & (LUNFS_PAGE_HELD | LUNFS_PAGE_ALONE))
+         && (p->flags & LUNFS_PAGE_RECOVER) == (first->flags & LUNFS_PAGE_RECOVER) && in_one_piece (p->dirty);
+}
+
+static bool
+reaches_start (const LunfsPage *p)
+{
+  return p->dirty & 1;
+}
+
+static bool
+reaches_end (const LunfsCache *c, const LunfsPage *p)
+{
+  uint8_t whole = lunfs_pages_whole (&c->pages, p->number);
+
+  return p->dirty > whole >> 1;
+}
+
+/* The pages to send with @i: [*first, *end). */
+static void
+neighbours (const LunfsCache *c, uint32_t i, uint64_t *first, uint64_t *end)
+{
+  const LunfsPage *p = lunfs_page (&c->pages, i), *edge = p;
+  uint64_t window = c->max_bytes / LUNFS_PAGE_BYTES;
+  uint64_t low = p->number / window * window, high = low + window;
+
+  *first = p->number;
+  *end = p->number + 1;
+  if (!in_one_piece (p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
+    return;
+  while (*first > low && reaches_start (edge)) {
+    uint32_t before = lunfs_pages_find (&c->pages, *first - 1);
+
+    if (!may_join (c, before, p) || !reaches_end (c, lunfs_page (&c->pages, before)))
+      break;
+    edge = lunfs_page (&c->pages, before);
+    --*first;
+  }
+  edge = p;
+  while (*end < high && reaches_end (c, edge)) {
+    uint32_t after = lunfs_pages_find (&c->pages, *end);
+
+    if (!may_join (c, after, p) || !reaches_start (lunfs_page (&c->pages, after)))
+      break;
+    edge = lunfs_page (&c->pages, after);
+    ++*end;
+  }
+}
+
+/* Blocks @mask, in one piece, of page @i go on behind what @s has. */
+static bool
+add_blocks (LunfsCache *c, LunfsSend *s, uint32_t i, uint8_t mask)
+{
+  LunfsPages *t = &c->pages;
+  unsigned from = (unsigned) __builtin_ctz (mask), n = (unsigned) __builtin_popcount (mask);
+  size_t length = n * t->block_size, start = from * t->block_size;
+
+  if (!lunfs_iov_append (s->iov, &s->req.niov, LUNFS_REQUEST_IOV, lunfs_page_data (t, i) + start, length))
+    return false;
+  if (s->req.length == 0)
+    s->req.offset = lunfs_page (t, i)->number * LUNFS_PAGE_BYTES + start;
+  s->req.length += length;
+  return true;
+}
+
+/* The next blocks of a page that has gaps. */
+static void
+send_piece (LunfsCache *c, LunfsSend *s)
+{
+  unsigned from = (unsigned) __builtin_ctz (s->left);
+  uint8_t mask = 0;
+
+  for (; s->left >> from & 1; from++)
+    mask |= (uint8_t) (1u << from);
+  s->left &= (uint8_t) ~mask;
+  s->req.length = 0;
+  s->req.niov = 0;
+  add_blocks (c, s, s->page[0], mask);
+  c->sending_bytes += s->req.length;
+  c->lower->ops->submit (c->lower, &s->req);
+}
+
+static void send_done (LunfsRequest *req);
+
+static LunfsSend *
+send_new (LunfsCache *c)
+{
+  GList *link = g_queue_pop_head_link (&c->free_sends);
+  LunfsSend *s = link ? link->data : g_new0 (LunfsSend, 1);
+
+  s->link.data = s;
+  s->cache = c;
+  s->npages = 0;
+  s->left = 0;
+  lunfs_request_init (&s->req);
+  s->req.op = LUNFS_OP_WRITE;
+  s->req.flags = LUNFS_REQ_RETURN;
+  s->req.length = 0;
+  s->req.iov = s->iov;
+  s->req.niov = 0;
+  s->req.chunks = NULL;
+  s->req.nchunks = 0;
+  s->req.done = send_done;
+  s->req.owner = s;
+  s->req.submit_us = lunfs_lane_now_us (c->lane);
+  return s;
+}
+
+/* One WRITE with page @i in it. */
+static void
+send_around (LunfsCache *c, uint32_t i)
+{
+  LunfsPages *t = &c->pages;
+  LunfsSend *s = send_new (c);
+  bool recover = lunfs_page (t, i)->flags & LUNFS_PAGE_RECOVER;
+  uint64_t first, end;
+
+  neighbours (c, i, &first, &end);
+  s->first = first;
+  if (!in_one_piece (lunfs_page (t, i)->dirty))
+    s->left = lunfs_page (t, i)->dirty;
+  for (uint64_t n = first; n < end; n++) {
+    uint32_t k = n == lunfs_page (t, i)->number ? i : lunfs_pages_find (t, n);
+
+    if (!s->left && !add_blocks (c, s, k, lunfs_page (t, k)->dirty)) {
+      end = n; /* no room: the rest goes with another one, and @i perhaps, too */
+      break;
+    }
+    s->page[s->npages++] = k;
+  }
+  for (unsigned k = 0; k < s->npages; k++)
+    lunfs_pages_set (t, s->page[k], LUNFS_PAGE_WRITING);
+  if (recover) {
+    s->req.flags = LUNFS_REQ_RECOVERY;
+    c->recover_sends++;
+    LUNFS_COUNT (c->stats, rewritten, 1);
+  }
+  if (!recover && c->drain_fua)
+    s->req.flags |= LUNFS_REQ_FUA;
+  LUNFS_COUNT (c->stats, write_backs, 1);
+  LUNFS_COUNT (c->stats, write_back_bytes, (uint64_t) s->npages * LUNFS_PAGE_BYTES);
+  lunfs_debug (CACHE, "write back %u pages from %" G_GUINT64_FORMAT " on, flags=%x", s->npages, s->first, s->req.flags);
+  g_queue_push_tail_link (&c->sends, &s->link);
+  if (s->left) {
+    send_piece (c, s);
+  } else {
+    c->sending_bytes += s->req.length;
+    c->lower->ops->submit (c->lower, &s->req);
+  }
+}
+
+/* ---- answers ---- */
+
+static void
+measure (LunfsCache *c, uint64_t bytes)
+{
+  int64_t now = lunfs_lane_now_us (c->lane);
+
+  if (c->pages.list[LUNFS_PAGE_DIRTY].n == 0 || c->send_error || c->recovering) { /* it could have taken more */
+    c->rated_us = 0;
+    return;
+  }
+  if (c->rated_us == 0) {
+    c->rated_us = now;
+    c->rated_bytes = 0;
+    return;
+  }
+  c->rated_bytes += bytes;
+  if (now - c->rated_us < RATE_US)
+    return;
+  c->rate_bytes = (3 * c->rate_bytes + c->rated_bytes * G_USEC_PER_SEC / (uint64_t) (now - c->rated_us)) / 4;
+  c->rated_us = now;
+  c->rated_bytes = 0;
+}
+
+static bool
+is_disowned (const LunfsCache *c, uint32_t i)
+{
+  return c->pages.arena->pages[i].seq <= c->disowned_seq;
+}
+
+static void
+page_written (LunfsCache *c, uint32_t i, bool stable)
+{
+  LunfsPages *t = &c->pages;
+
+  if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD)
+    lunfs_pages_release (t, i);
+  else if (!stable || lunfs_page (t, i)->kept != lunfs_page (t, i)->dirty) /* others of its blocks are unstable */
+    lunfs_pages_set (t, i, LUNFS_PAGE_UNSTABLE);
+  else if (c->cached)
+    lunfs_pages_set (t, i, LUNFS_PAGE_CLEAN);
+  else {
+    lunfs_pages_set (t, i, LUNFS_PAGE_CLEAN);
+    lunfs_pages_drop (t, i);
+  }
+}
+
+/* Tried again: after the next login if the session was lost, else later, alone. */
+static void
+page_failed (LunfsCache *c, uint32_t i, int result)
+{
+  LunfsPages *t = &c->pages;
+
+  if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD) {
+    lunfs_pages_hand_over (t, i);
+    return;
+  }
+  if (result == -ECANCELED) {
+    lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+    return;
+  }
+  if (result == -EINTR || is_disowned (c, i)) {
+    lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+    lunfs_pages_drop (t, i);
+    lunfs_cache_lose (c, -EIO);
+    return;
+  }
+  lunfs_pages_recovered (t, i);
+  lunfs_page (t, i)->flags |= LUNFS_PAGE_ALONE;
+  lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+}
+
+static void
+say_failure (LunfsCache *c, const LunfsSend *s, int result)
+{
+  if (result == -ECANCELED || result == -EINTR || c->send_error == result)
+    return;
+  lunfs_error ("%" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
+               ", written and answered before, could not be written to the target: %s.  They are kept and tried again; "
+               "fsync fails until then",
+               s->req.length, s->req.offset, g_strerror (-result));
+}
+
+static void
+send_done (LunfsRequest *req)
+{
+  LunfsSend *s = req->owner;
+  LunfsCache *c = s->cache;
+  int result = req->result;
+  bool fua = req->flags & LUNFS_REQ_FUA, recover = req->flags & LUNFS_REQ_RECOVERY;
+  bool stable = !c->wce || (fua && c->dpofua && lunfs_ranges_count (&c->ranges) == 0);
+
+  c->sending_bytes -= req->length;
+  if (result == 0 && s->left) {
+    send_piece (c, s);
+    return;
+  }
+  if (result == 0)
+    measure (c, (uint64_t) s->npages * LUNFS_PAGE_BYTES);
+  else
+    say_failure (c, s, result);
+  g_queue_unlink (&c->sends, &s->link);
+  for (unsigned k = 0; k < s->npages; k++)
+    if (result == 0)
+      page_written (c, s->page[k], stable);
+    else
+      page_failed (c, s->page[k], result);
+  g_queue_push_head_link (&c->free_sends, &s->link);
+  if (result == 0) {
+    c->written += !stable;
+    c->send_error = 0;
+    lunfs_cache_consider_commit (c);
+  } else if (result != -ECANCELED) {
+    c->send_error = result;
+    if (!c->retry.slot)
+      lunfs_lane_arm (c->lane, &c->retry, RETRY_US);
+  }
+  lunfs_cache_count (c);
+  if (recover) {
+    c->recover_sends--;
+    c->recovery_failed |= result == -ECANCELED;
+    lunfs_cache_recover_some (c);
+  }
+  lunfs_cache_drained (c, result == -ECANCELED ? 0 : result);
+  lunfs_cache_unblock (c);
+  lunfs_cache_release_held (c);
+  lunfs_cache_kick (c);
+}
+
+/* ---- when ---- */
+
+static bool
+is_urgent (const LunfsCache *c)
+{
+  return c->drain || c->held.length || c->blocked.length || c->due;
+}
+
+static void
+send_some (LunfsCache *c, LunfsPageList *list)
+{
+  while (list->n > 0 && c->sends.length < SENDS && c->sending_bytes < SEND_BYTES) {
+    send_around (c, list->head);
+  }
+}
+
+void
+lunfs_cache_send_recover (LunfsCache *c)
+{
+  send_some (c, &c->pages.recover);
+}
+
+static void
+kick_run (LunfsDefer *defer)
+{
+  LunfsCache *c = (LunfsCache *) ((char *) defer - offsetof (LunfsCache, kick));
+  LunfsPages *t = &c->pages;
+
+  if (lunfs_cache_refuses (c)) {
+    lunfs_cache_drained (c, -EIO);
+    lunfs_cache_fail_held (c, -EIO);
+    lunfs_cache_fail_blocked (c, -EIO);
+    return;
+  }
+  if (c->recovering || c->lower->ops->stalled (c->lower)) /* lunfs_cache_up begins again */
+    return;
+  if (c->held.length && t->pending[0] + t->pending[1] == 0) {
+    if (t->count[LUNFS_PAGE_UNSTABLE] > 0)
+      lunfs_cache_start_commit (c);
+    else if (!something_ends (c))
+      lunfs_cache_release_held (c);
+  }
+  if (t->list[LUNFS_PAGE_DIRTY].n == 0) {
+    c->due = false;
+    return;
+  }
+  if (c->send_error && !c->retry_now)
+    return;
+  if (!is_urgent (c)) {
+    if (!c->delay.slot)
+      lunfs_lane_arm (c->lane, &c->delay, c->conf.write_delay_us);
+    return;
+  }
+  c->retry_now = false;
+  send_some (c, &t->list[LUNFS_PAGE_DIRTY]);
+}
+
+void
+lunfs_cache_kick (LunfsCache *c)
+{
+  if (c->pages.pending[0] + c->pages.pending[1] || c->held.length || c->blocked.length || c->drain)
+    lunfs_lane_defer (c->lane, &c->kick);
+}
+
+static void
+delay_fired (LunfsTimer *timer)
+{
+  LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, delay));
+
+  c->due = true;
+  lunfs_cache_kick (c);
+}
+
+static void
+retry_fired (LunfsTimer *timer)
+{
+  LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, retry));
+
+  c->retry_now = c->due = true;
+  lunfs_cache_kick (c);
+}
+
+void
+lunfs_cache_write_init (LunfsCache *c)
+{
+  c->rate_bytes = RATE_BYTES;
+  c->kick.run = kick_run;
+  c->delay.fire = delay_fired;
+  c->retry.fire = retry_fired;
+}
+
+void
+lunfs_cache_write_clear (LunfsCache *c)
+{
+  GList *link;
+
+  g_assert (c->sends.length == 0);
+  lunfs_lane_undefer (c->lane, &c->kick);
+  lunfs_lane_cancel (c->lane, &c->delay);
+  lunfs_lane_cancel (c->lane, &c->retry);
+  while ((link = g_queue_pop_head_link (&c->free_sends)))
+    g_free (link->data);
+}
