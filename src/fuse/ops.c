@@ -25,13 +25,13 @@
 
 struct LunfsOps {
   LunfsOpsConf conf;
-  bool replaying;         /* libfuse's answer to the saved INIT goes nowhere */
-  GMutex lock;            /* Protects what follows, up to next_serial. */
-  GHashTable *lane_calls; /* LaneCalls under way, which may be interrupted */
+  bool replaying; /* libfuse's answer to the saved INIT goes nowhere */
+  LunfsInterrupts *interrupts;
+  GMutex lock;            /* Protects what follows, up to opens_refused. */
+  GHashTable *lane_calls; /* serial -> LaneCall under way, which may be interrupted */
   uint64_t next_fh;
-  GQueue interrupts;       /* Interrupt: signals for calls that last */
   GHashTable *losses_seen; /* file handle -> LunfsRequest.losses_seen of that open file */
-  uint64_t next_serial;
+  size_t next_serial;
   GQueue waiting_opens;
   bool opens_allowed, opens_refused;
   /* Control thread only: the status texts of open files. */
@@ -455,7 +455,7 @@ typedef struct {
   LunfsRequest lreq;
   fuse_req_t req;
   LunfsLun *lun;
-  uint64_t serial;
+  size_t serial;
   uint64_t fh; /* FSYNC */
   int whence;  /* LSEEK */
   unsigned steps;
@@ -472,92 +472,37 @@ lane_call_deliver (LunfsMail *mail)
 
 /* ---- a signal for one that waits ---- */
 
-typedef struct {
-  LunfsMail mail;
-  LunfsOps *ops;
-  fuse_req_t req;
-  uint64_t serial; /* of the call: another request may be at that address by then */
-  LunfsLane *lane;
-  LunfsTimer timer;
-  GList link; /* in LunfsOps.interrupts */
-  uint32_t pid;
-} Interrupt;
-
-static LaneCall *
-find_lane_call (LunfsOps *ops, fuse_req_t req)
+/* It ends on the LUN's lane.  (LunfsInterruptFind) */
+static LunfsRequest *
+find_request (void *user, uint64_t serial, LunfsLun **lun)
 {
+  LunfsOps *ops = user;
   LaneCall *call;
 
   g_mutex_lock (&ops->lock);
-  call = g_hash_table_lookup (ops->lane_calls, req);
+  call = g_hash_table_lookup (ops->lane_calls, GSIZE_TO_POINTER (serial));
   g_mutex_unlock (&ops->lock);
-  return call;
-}
-
-static void
-interrupt_free (Interrupt *i)
-{
-  g_mutex_lock (&i->ops->lock);
-  g_queue_unlink (&i->ops->interrupts, &i->link);
-  g_mutex_unlock (&i->ops->lock);
-  g_free (i);
-}
-
-static void /* on the LUN's lane, where its calls end; as channel.c does it for READ and WRITE */
-try_interrupt (Interrupt *i, bool first)
-{
-  LaneCall *call = find_lane_call (i->ops, i->req);
-  bool dying;
-
-  if (!call || call->serial != i->serial) {
-    interrupt_free (i);
-    return;
-  }
-  dying = lunfs_interrupt_dying (i->pid);
-  if ((first || dying) && lunfs_lun_cancel (call->lun, &call->lreq, dying))
-    interrupt_free (i);
-  else
-    lunfs_lane_arm (i->lane, &i->timer, LUNFS_INTERRUPT_AGAIN_US);
-}
-
-static void
-interrupt_fired (LunfsTimer *timer)
-{
-  try_interrupt ((Interrupt *) ((char *) timer - offsetof (Interrupt, timer)), false);
-}
-
-static void
-interrupt_deliver (LunfsMail *mail)
-{
-  try_interrupt ((Interrupt *) mail, true);
+  if (!call)
+    return NULL;
+  *lun = call->lun;
+  return &call->lreq;
 }
 
 /* libfuse holds a lock of the request meanwhile: nothing is answered from in here. */
 static void
-interrupted (fuse_req_t req, void *data)
+interrupted (fuse_req_t req, void *serial)
 {
   LunfsOps *ops = ops_of (req);
-  Interrupt *i = NULL;
+  LunfsLane *lane = NULL;
   LaneCall *call;
 
   g_mutex_lock (&ops->lock);
-  call = g_hash_table_lookup (ops->lane_calls, req); /* it ends on its lane, but not while we hold the lock */
-  if (call) {
-    i = g_new0 (Interrupt, 1);
-    i->serial = call->serial;
-    i->lane = lunfs_lun_lane (call->lun);
-    i->link.data = i;
-    g_queue_push_tail_link (&ops->interrupts, &i->link);
-  }
+  call = g_hash_table_lookup (ops->lane_calls, serial); /* it ends on its lane, but not while we hold the lock */
+  if (call)
+    lane = lunfs_lun_lane (call->lun);
   g_mutex_unlock (&ops->lock);
-  if (!i)
-    return;
-  i->mail.deliver = interrupt_deliver;
-  i->timer.fire = interrupt_fired;
-  i->ops = ops;
-  i->req = req;
-  i->pid = (uint32_t) fuse_req_ctx (req)->pid;
-  lunfs_lane_post (i->lane, &i->mail);
+  if (lane)
+    lunfs_interrupts_add (ops->interrupts, lane, (uint32_t) fuse_req_ctx (req)->pid, ops, GPOINTER_TO_SIZE (serial));
 }
 
 /* Every LaneCall ends here, before its answer. */
@@ -567,7 +512,7 @@ lane_call_end (LaneCall *call)
   LunfsOps *ops = ops_of (call->req);
 
   g_mutex_lock (&ops->lock);
-  g_hash_table_remove (ops->lane_calls, call->req);
+  g_hash_table_remove (ops->lane_calls, GSIZE_TO_POINTER (call->serial));
   g_mutex_unlock (&ops->lock);
 }
 
@@ -607,9 +552,9 @@ lane_call_new (fuse_req_t req, LunfsLun *lun, LunfsOp op, uint64_t offset, uint6
   call->lreq.owner = call;
   g_mutex_lock (&ops_of (req)->lock);
   call->serial = ++ops_of (req)->next_serial;
-  g_hash_table_insert (ops_of (req)->lane_calls, req, call);
+  g_hash_table_insert (ops_of (req)->lane_calls, GSIZE_TO_POINTER (call->serial), call);
   g_mutex_unlock (&ops_of (req)->lock);
-  fuse_req_interrupt_func (req, interrupted, NULL);
+  fuse_req_interrupt_func (req, interrupted, GSIZE_TO_POINTER (call->serial));
   return call;
 }
 
@@ -871,8 +816,6 @@ read_never (int fd, void *buf, size_t len, void *user)
 void
 lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
 {
-  GList *link;
-
   if (se)
     fuse_session_destroy (se);
   if (!ops)
@@ -880,8 +823,7 @@ lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
   g_hash_table_unref (ops->snapshots);
   g_hash_table_unref (ops->lane_calls);
   g_hash_table_unref (ops->losses_seen);
-  while ((link = g_queue_pop_head_link (&ops->interrupts))) /* the lanes have stopped */
-    g_free (link->data);
+  lunfs_interrupts_free (ops->interrupts);
   g_mutex_clear (&ops->lock);
   g_free (ops);
 }
@@ -900,6 +842,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   ops->conf = *conf;
   g_mutex_init (&ops->lock);
   g_queue_init (&ops->waiting_opens);
+  ops->interrupts = lunfs_interrupts_new (find_request);
   ops->lane_calls = g_hash_table_new (NULL, NULL);
   ops->losses_seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   ops->next_snapshot = ops->next_fh =
