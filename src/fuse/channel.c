@@ -39,10 +39,10 @@ struct LunfsChannel {
   LunfsCall *current;                             /* its slot takes the next request */
   uint8_t *linear;                                /* non-data requests in one piece, for libfuse */
 
-  GMutex lock; /* Protects free, to which calls come back from every lane, and interrupts. */
+  GMutex lock; /* Protects free, to which calls come back from every lane. */
   LunfsCall *free;
-  GQueue interrupts; /* Interrupt: signals for requests that last */
   LunfsCall *calls;
+  LunfsInterrupts *interrupts;
   atomic_uint in_flight;
   atomic_bool starved;
 };
@@ -214,58 +214,20 @@ serve_other (LunfsChannel *ch, LunfsCall *call, size_t len)
   fuse_session_process_buf (ch->conf.se, &buf);
 }
 
-/* The kernel tells of a signal once.  If the request cannot be given up then (the loss of the session is noticed later, or
- * the signal was a harmless one), it is looked at again while it lasts: is its thread being killed by now? */
-typedef struct {
-  LunfsMail mail;
-  LunfsTimer timer;
-  GList link; /* in LunfsChannel.interrupts */
-  LunfsCall *call;
-  uint64_t unique;
-} Interrupt;
-
-static void
-interrupt_free (LunfsChannel *ch, Interrupt *i)
+/* The LUN's lane is the one that ends it: what is under way stays so.  (LunfsInterruptFind) */
+static LunfsRequest *
+find_request (void *user, uint64_t unique, LunfsLun **lun)
 {
-  g_mutex_lock (&ch->lock);
-  g_queue_unlink (&ch->interrupts, &i->link);
-  g_mutex_unlock (&ch->lock);
-  g_free (i);
+  LunfsCall *call = user;
+
+  if (atomic_load (&call->unique) != unique)
+    return NULL;
+  *lun = call->lun;
+  return &call->req;
 }
 
-static void /* on the LUN's lane, where requests end */
-try_interrupt (Interrupt *i, bool first)
-{
-  LunfsCall *call = i->call;
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
-  LunfsLane *lane;
-  bool dying;
-
-  if (atomic_load (&call->unique) != i->unique) {
-    interrupt_free (call->channel, i);
-    return;
-  }
-  lane = lunfs_lun_lane (call->lun);
-  dying = lunfs_interrupt_dying (in->pid);
-  if ((first || dying) && lunfs_lun_cancel (call->lun, &call->req, dying))
-    interrupt_free (call->channel, i);
-  else
-    lunfs_lane_arm (lane, &i->timer, LUNFS_INTERRUPT_AGAIN_US);
-}
-
-static void
-interrupt_fired (LunfsTimer *timer)
-{
-  try_interrupt ((Interrupt *) ((char *) timer - offsetof (Interrupt, timer)), false);
-}
-
-static void
-interrupt_deliver (LunfsMail *mail)
-{
-  try_interrupt ((Interrupt *) mail, true);
-}
-
-/* Returns false if it is not a READ or WRITE: then libfuse may know it. */
+/* Returns false if it is not a READ or WRITE: then libfuse may know it.  Only this lane takes slots into use: one that
+ * ends meanwhile keeps its header and its LUN. */
 static bool
 interrupt (LunfsChannel *ch, const struct fuse_interrupt_in *in)
 {
@@ -273,20 +235,11 @@ interrupt (LunfsChannel *ch, const struct fuse_interrupt_in *in)
 
   for (unsigned n = 0; n < LUNFS_ARENA_SLOTS; n++) {
     LunfsCall *call = &ch->calls[n];
-    Interrupt *i;
+    const struct fuse_in_header *header = (const struct fuse_in_header *) call->slot->header;
 
     if (atomic_load (&call->unique) != unique)
       continue;
-    i = g_new0 (Interrupt, 1);
-    i->mail.deliver = interrupt_deliver;
-    i->timer.fire = interrupt_fired;
-    i->link.data = i;
-    g_mutex_lock (&ch->lock);
-    g_queue_push_tail_link (&ch->interrupts, &i->link);
-    g_mutex_unlock (&ch->lock);
-    i->call = call;
-    i->unique = unique;
-    lunfs_lane_post (lunfs_lun_lane (call->lun), &i->mail);
+    lunfs_interrupts_add (ch->interrupts, lunfs_lun_lane (call->lun), header->pid, call, unique);
     return true;
   }
   return false;
@@ -379,6 +332,7 @@ lunfs_channel_new (LunfsLane *lane, const LunfsChannelConf *conf)
   ch->watch.ready = ready;
   ch->resume.deliver = resume_deliver;
   g_mutex_init (&ch->lock);
+  ch->interrupts = lunfs_interrupts_new (find_request);
   ch->linear = g_malloc (LINEAR_BYTES);
   ch->calls = g_new0 (LunfsCall, LUNFS_ARENA_SLOTS);
   for (unsigned i = LUNFS_ARENA_SLOTS; i-- > 0;) {
@@ -396,12 +350,9 @@ lunfs_channel_new (LunfsLane *lane, const LunfsChannelConf *conf)
 void
 lunfs_channel_free (LunfsChannel *ch)
 {
-  GList *link;
-
   if (!ch)
     return;
-  while ((link = g_queue_pop_head_link (&ch->interrupts))) /* the lanes have stopped */
-    g_free (link->data);
+  lunfs_interrupts_free (ch->interrupts);
   g_mutex_clear (&ch->lock);
   g_free (ch->linear);
   g_free (ch->calls);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The addresses of one attempt to log in: all that the name stands for, best first.  One session at a time: the next
- * address is for when this one cannot be reached, or its port group does not serve the LUN (ALUA standby). */
+ * address is for when this one cannot be reached, its port group does not serve the LUN (ALUA standby), or it has sent us
+ * to where nothing came of it. */
 #include "config.h"
 
 #include "session/session-private.h"
@@ -60,6 +61,10 @@ lunfs_portal_move (LunfsSession *s, const char *where)
 {
   char *host;
 
+  if (s->moves == 0 && s->naddresses > 1) {
+    g_free (s->moved_by);
+    s->moved_by = g_strdup (lunfs_portal_current (s));
+  }
   if (s->moves >= MAX_MOVES || !lunfs_address_split (where, &host, &s->moved_port))
     return false;
   s->moves++;
@@ -69,10 +74,20 @@ lunfs_portal_move (LunfsSession *s, const char *where)
 }
 
 void
+lunfs_portal_moved_in_vain (LunfsSession *s)
+{
+  if (!s->moved_by)
+    return;
+  g_free (s->avoid);
+  s->avoid = g_steal_pointer (&s->moved_by);
+}
+
+void
 lunfs_portal_move_back (LunfsSession *s)
 {
   s->moves = 0;
   g_clear_pointer (&s->moved_host, g_free);
+  g_clear_pointer (&s->moved_by, g_free);
 }
 
 void

@@ -44,6 +44,7 @@ struct LunfsSession {
   unsigned naddresses, untried; /* of this attempt; not tried yet: the first @untried */
   char *avoid;                  /* address to try last next time */
   char *moved_host;             /* where the target sent us in this attempt; NULL = it did not */
+  char *moved_by;               /* the address of several that did */
   uint16_t moved_port;
   unsigned moves;
   bool elsewhere; /* the LUN is in standby here: try the next address at once */
@@ -136,6 +137,8 @@ const char *lunfs_portal_current (const LunfsSession *s);
 bool lunfs_portal_leave (LunfsSession *s);
 /* The target says that it is at the portal @where for now.  False: nonsense, or the last of too many. */
 bool lunfs_portal_move (LunfsSession *s, const char *where);
+/* The attempt has failed.  If we were sent elsewhere in it: try the address that did so last next time. */
+void lunfs_portal_moved_in_vain (LunfsSession *s);
 /* The next attempt begins where the user said. */
 void lunfs_portal_move_back (LunfsSession *s);
 void lunfs_portal_clear (LunfsSession *s);

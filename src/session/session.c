@@ -235,6 +235,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   s->last_outcome = outcome;
   lunfs_session_set_error (s, copy);
   log_failure (s, copy);
+  lunfs_portal_moved_in_vain (s);
   drop_transport (s);
   go_down (s);
   s->events.failed (s->user, outcome, copy);

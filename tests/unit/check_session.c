@@ -239,6 +239,33 @@ START_TEST (test_moved_for_ever)
 }
 END_TEST
 
+/* The name stands for two portals: one that sends us to where nobody is, and one that serves. */
+static LunfsTransport *
+open_misled (LunfsLane *lane, const LunfsConnConf *conf, const LunfsTransportEvents *events, void *user, GError **error)
+{
+  bool sends_us_on = strcmp (conf->address, row.addresses[0]) == 0;
+
+  if (conf->port == 4711)
+    lunfs_ram_refuse (row.ram, LUNFS_LOGIN_TRANSPORT, 1);
+  else
+    lunfs_ram_refuse (row.ram, LUNFS_LOGIN_MOVED, sends_us_on ? 1 : 0);
+  return lunfs_ram_open (lane, conf, events, user, error);
+}
+
+START_TEST (test_moved_in_vain)
+{
+  LunfsSessionSnapshot snapshot;
+
+  row.naddresses = 2;
+  row.open = open_misled;
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_UP, 3 * SECOND);
+  lunfs_session_snapshot (row.session, &snapshot);
+  ck_assert_str_eq (snapshot.portal, "192.0.2.2:3260");
+  ck_assert_uint_eq (row.failures, 1);
+}
+END_TEST
+
 START_TEST (test_address_split)
 {
   static const struct {
@@ -1176,6 +1203,7 @@ main (void)
   tcase_add_test (tc, test_no_address);
   tcase_add_test (tc, test_moved);
   tcase_add_test (tc, test_moved_for_ever);
+  tcase_add_test (tc, test_moved_in_vain);
   tcase_add_test (tc, test_address_split);
   tcase_add_test (tc, test_silent_login);
   tcase_add_test (tc, test_lost_in_probe);
