@@ -87,6 +87,7 @@ struct LunfsCache {
   GQueue sends, free_sends;
   uint64_t sending_bytes;
   GQueue held;    /* writes that wait for memory */
+  unsigned stores_failed; /* of the first of them */
   GQueue blocked; /* through.c: what must not overtake dirty pages of its range */
   LunfsDefer kick;
   LunfsTimer delay, retry;

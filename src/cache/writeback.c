@@ -26,6 +26,7 @@
 #define RATE_BYTES (UINT64_C (256) << 20) /* per second, until it has been measured */
 #define RATE_US 20000                     /* what is measured at least */
 #define LEAST_DIRTY_BYTES (UINT64_C (2) << 20)
+#define STORE_TRIES 3
 #define RETRY_US 1000000
 #define ADOPT_BYTES (LUNFS_CHUNK_BYTES / 2) /* less is copied: a chunk each would be a waste */
 
@@ -130,14 +131,16 @@ static void
 accept (LunfsCache *c, LunfsRequest *req)
 {
   if (!lunfs_cache_store (c, req, LUNFS_PAGE_DIRTY)) {
-    if (something_ends (c)) {
+    if (something_ends (c) && c->stores_failed++ < STORE_TRIES) {
       g_queue_push_head_link (&c->held, &req->link); /* begun, and it comes first: done again as a whole */
       lunfs_cache_kick (c);
-    } else {
+    } else { /* more than there is memory for */
+      c->stores_failed = 0;
       lunfs_cache_through (c, req);
     }
     return;
   }
+  c->stores_failed = 0;
   if (req->length >= LARGE_BYTES)
     c->due = true;
   lunfs_cache_give_back (req, 0);
