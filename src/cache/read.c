@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#define BLOCKS_PER_PAGE 8
 #define AHEAD_RANGES 8
 #define AHEAD_LIMIT_BYTES (UINT64_C (32) << 20) /* being fetched ahead at once */
 
@@ -189,6 +190,22 @@ page_bytes (const LunfsCache *c, uint64_t number)
   return (size_t) MIN (LUNFS_PAGE_BYTES, c->size_bytes - number * LUNFS_PAGE_BYTES);
 }
 
+/* Some blocks of @number are in page @there: page @i gets these now, since they may be gone when the others come, and what the
+ * target sends of them goes nowhere. */
+static void
+place_beside (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t there, uint32_t i)
+{
+  uint8_t valid = lunfs_page (&c->pages, there)->valid;
+  uint32_t bs = c->pages.block_size;
+
+  memcpy (lunfs_page_data (&c->pages, i), lunfs_page_data (&c->pages, there), LUNFS_PAGE_BYTES);
+  lunfs_pages_loose (&c->pages, i);
+  lunfs_page (&c->pages, there)->fill = f;
+  for (unsigned b = 0; b * bs < page_bytes (c, number); b++)
+    lunfs_iov_append (f->iov, &f->req.niov, LUNFS_REQUEST_IOV,
+                      valid >> b & 1 ? c->sink : lunfs_page_data (&c->pages, i) + b * bs, bs);
+}
+
 /* Memory for @number of the fill, in the table or beside it. */
 static void
 place (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i)
@@ -198,10 +215,11 @@ place (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i)
   if (there == LUNFS_NO_PAGE) {
     lunfs_pages_insert (&c->pages, i, number, LUNFS_PAGE_FILLING, 0);
     lunfs_page (&c->pages, i)->fill = f;
-  } else { /* some blocks of it are there: the others come to them at the end */
-    lunfs_pages_loose (&c->pages, i);
-    lunfs_page (&c->pages, there)->fill = f;
+    lunfs_iov_append (f->iov, &f->req.niov, LUNFS_REQUEST_IOV, lunfs_page_data (&c->pages, i), page_bytes (c, number));
+  } else {
+    place_beside (c, f, number, there, i);
   }
+  f->req.length += page_bytes (c, number);
   f->page[f->npages] = i;
 }
 
@@ -267,7 +285,7 @@ fill_pages (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
     unsigned k = number % LUNFS_PAGES_PER_CHUNK;
     uint32_t i;
 
-    if (f->req.niov == LUNFS_REQUEST_IOV)
+    if (f->req.niov + BLOCKS_PER_PAGE > LUNFS_REQUEST_IOV)
       return;
     if (k == 0) {
       chunk = LUNFS_NO_PAGE;
@@ -277,8 +295,6 @@ fill_pages (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
     i = chunk != LUNFS_NO_PAGE ? chunk + k : lunfs_pages_take (&c->pages);
     if (i == LUNFS_NO_PAGE)
       return;
-    lunfs_iov_append (f->iov, &f->req.niov, LUNFS_REQUEST_IOV, lunfs_page_data (&c->pages, i), page_bytes (c, number));
-    f->req.length += page_bytes (c, number);
     place (c, f, number, i);
     f->npages++;
   }

@@ -842,7 +842,8 @@ choose (void)
   z.row.settings->noop_out_interval = d >> 5 & 3;
   z.row.settings->noop_out_timeout = 1;
   z.row.settings->queue_depth = 1 + (e & 15);
-  z.row.budget.limit_bytes = e & 16 ? LUNFS_CHUNK_BYTES : 1 << 20;
+  z.row.kept_limit_bytes = e & 16 ? LUNFS_CHUNK_BYTES : 1 << 20;
+  z.row.cache_limit_bytes = 2 * z.row.kept_limit_bytes;
   z.row.naddresses = e & 32 ? 2 : 1;
   z.row.hold_resolve = e & 64;
   conf->tgtd = e & 128;
@@ -863,7 +864,7 @@ static void
 preset (const LunfsLunInfo *known)
 {
   lunfs_lun_preset (z.row.lun, known->capacity.nblocks, known->capacity.block_size);
-  lunfs_cache_assume_written (z.row.cache);
+  lunfs_cache_inherit (z.row.cache, known->capacity.nblocks, known->capacity.block_size);
 }
 
 static void
@@ -915,7 +916,6 @@ finish (void)
   lunfs_session_free (g_steal_pointer (&z.row.session));
   lunfs_cache_free (g_steal_pointer (&z.row.cache));
   must (!lunfs_pool_short (z.row.pool, z.row.arena->header->nchunks));
-  must (atomic_load (&z.row.budget.used_bytes) == 0);
   z.row.stops = 0; /* there is no session any more */
   row_free (&z.row);
 }

@@ -24,8 +24,9 @@ static int64_t now_us;
 static LunfsLane *lane;
 static LunfsArena *arena;
 static LunfsPool *pool;
-static LunfsBudget budget;
+static LunfsFrames *frames;
 static LunfsStats stats;
+static LunfsCacheConf conf;
 static LunfsCache *cache;
 static LunfsLunInfo info;
 static Io io[NIO];
@@ -39,7 +40,13 @@ lower_submit (LunfsLayer *layer, LunfsRequest *req)
   sent[nsent++] = req;
 }
 
-static const LunfsLayerOps lower_ops = { .submit = lower_submit };
+static bool
+lower_no (const LunfsLayer *layer)
+{
+  return false;
+}
+
+static const LunfsLayerOps lower_ops = { .submit = lower_submit, .stalled = lower_no, .refuses = lower_no };
 static LunfsLayer lower = { &lower_ops };
 
 static int64_t
@@ -73,8 +80,10 @@ setup (void)
   lane = lunfs_lane_new (0, fake_clock, NULL);
   arena = lunfs_arena_create (40 * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);
-  budget = (LunfsBudget){ .limit_bytes = 16 * LUNFS_CHUNK_BYTES };
-  cache = lunfs_cache_new (lane, &lower, pool, &budget, &stats, on_recovered, NULL);
+  frames = lunfs_frames_new (arena, pool, 32 * LUNFS_CHUNK_BYTES, 16 * LUNFS_CHUNK_BYTES);
+  conf = (LunfsCacheConf){ .lane = lane, .lower = &lower, .frames = frames, .mode = LUNFS_CACHE_NONE,
+                           .stats = &stats, .recovered = on_recovered };
+  cache = lunfs_cache_new (&conf);
   info = (LunfsLunInfo){ .capacity = { .nblocks = 1 << 20, .block_size = BS }, .modes = { .wce = true } };
   lunfs_cache_up (cache, &info);
   ck_assert_uint_eq (recovered, 1); /* at once: nothing to write again */
@@ -84,7 +93,7 @@ static void
 teardown (void)
 {
   lunfs_cache_free (cache);
-  ck_assert_uint_eq (atomic_load (&budget.used_bytes), 0);
+  lunfs_frames_free (frames);
   lunfs_pool_free (pool);
   lunfs_arena_free (arena);
   lunfs_lane_free (lane);
@@ -159,7 +168,7 @@ START_TEST (test_nothing_to_flush)
   turn ();
   ck_assert (io[0].done && io[0].req.result == 0);
   ck_assert_uint_eq (nsent, 0);
-  lunfs_cache_assume_written (cache); /* an earlier worker may have */
+  lunfs_cache_inherit (cache, 1 << 20, BS); /* an earlier worker may have written */
   put (1, LUNFS_OP_FLUSH, 0, 0, 0);
   is_sent (0, LUNFS_OP_FLUSH, 0, 0);
   answer (0, 0);
@@ -438,49 +447,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-START_TEST (test_budget)
-{
-  unsigned n = 0;
-
-  budget.limit_bytes = 2 * LUNFS_CHUNK_BYTES;
-  while (nsent == n && n < 40) /* half of it starts a commit in the background */
-    written (n, 8 * n, 8), n++;
-  ck_assert_uint_ge (n, 1);
-  is_sent (n, LUNFS_OP_FLUSH, 0, 0);
-  atomic_fetch_add (&budget.used_bytes, 2 * LUNFS_CHUNK_BYTES); /* another LUN's */
-  put (50, LUNFS_OP_WRITE, 0, 1000, 1);
-  put (51, LUNFS_OP_READ, 0, 0, 1);
-  put (52, LUNFS_OP_WRITE, 0, 1001, 1);
-  is_sent (n + 1, LUNFS_OP_READ, 0, 0); /* reads pass */
-  ck_assert_uint_eq (nsent, n + 2);
-  answer (n, 0); /* all of ours is stable: we wait for nobody else */
-  is_sent (n + 2, LUNFS_OP_WRITE, 1000, 0);
-  is_sent (n + 3, LUNFS_OP_WRITE, 1001, 0);
-  atomic_fetch_sub (&budget.used_bytes, 2 * LUNFS_CHUNK_BYTES);
-  answer (n + 2, 0);
-  answer (n + 3, 0);
-  ck_assert (io[50].done && io[52].done);
-}
-END_TEST
-
-START_TEST (test_budget_and_no_commit)
-{
-  budget.limit_bytes = 1;
-  written (0, 0, 1);
-  is_sent (1, LUNFS_OP_FLUSH, 0, 0);
-  put (1, LUNFS_OP_WRITE, 0, 1, 1);
-  ck_assert_uint_eq (nsent, 2);
-  answer (1, -EIO);
-  ck_assert (io[1].done && io[1].req.result == -EIO); /* not more of what cannot be made stable */
-  put (2, LUNFS_OP_WRITE, 0, 1, 1);
-  is_sent (2, LUNFS_OP_FLUSH, 0, 0);
-  answer (2, 0);
-  is_sent (3, LUNFS_OP_WRITE, 1, 0);
-  answer (3, 0);
-  ck_assert (io[2].done && io[2].req.result == 0);
-}
-END_TEST
-
 /* No memory to keep it: acknowledged when it is stable, and not lost if the target forgets it before. */
 START_TEST (test_unkept)
 {
@@ -544,8 +510,6 @@ main (void)
   tcase_add_test (tc, test_lost);
   tcase_add_test (tc, test_commit_fails);
   tcase_add_test (tc, test_write_fails);
-  tcase_add_test (tc, test_budget);
-  tcase_add_test (tc, test_budget_and_no_commit);
   tcase_add_loop_test (tc, test_unkept, 0, 2);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
