@@ -471,6 +471,7 @@ set_lunfs_cmd () {
   lunfs_cmd=("${lunfs_as[@]}")
   if [ "$valgrind" != 0 ]; then
     lunfs_cmd+=(valgrind --quiet --error-exitcode=99 --trace-children=yes --child-silent-after-fork=no
+      --trace-children-skip='*/fusermount3' # which is setuid
       --suppressions="$top_srcdir/tests/valgrind.supp" --log-file="$scratch/reports/vg.%p")
   fi
   if [ -x "$scratch/bin/lunfs" ]; then lunfs_cmd+=("$scratch/bin/lunfs"); else lunfs_cmd+=("$(command -v lunfs)"); fi
