@@ -88,7 +88,7 @@ finish () {
   if [ "$status" != 77 ]; then scan_logs || status=1; fi
   if [ "$status" != 0 ] && [ "$status" != 77 ]; then
     status=1
-    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/reports/*; do
+    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/*.tgtd "$scratch"/reports/*; do
       [ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 40 "$f"
     done
   fi
