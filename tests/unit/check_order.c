@@ -51,7 +51,7 @@ END_TEST
 /* Never two that overlap, nobody waits for ever, and of two that overlap the first to come runs first. */
 START_TEST (test_random)
 {
-  static LunfsOrderNode nodes[32];
+  LunfsOrderNode nodes[32] = { 0 };
   unsigned entered[32] = { 0 };
   bool in[32] = { false };
   LunfsOrder order = { 0 };
