@@ -80,7 +80,8 @@ loop_up ()
   [ "$place" = ext4 ] || return 0
   mkdir -p "$tmp/fs"
   # Nothing that the kernel would initialise later, in the middle of a measurement; nothing that unmaps blocks (see fill).
-  UNIX_IO_NOZEROOUT=1 mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$loop" && mount "$loop" "$tmp/fs" && return
+  UNIX_IO_NOZEROOUT=1 mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$loop" &&
+    mount "$loop" "$tmp/fs" && return
   echo "the new ext4 cannot be mounted: is what was written read again?" >&2
   return 1
 }
