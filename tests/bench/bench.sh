@@ -8,12 +8,15 @@ top_srcdir=${top_srcdir:-$(cd "$here/../.." && pwd)}
 top_builddir=${top_builddir:-$top_srcdir}
 PATH=$PATH:/usr/sbin:/sbin
 
+# shellcheck source=tests/bench/workloads.sh
+. "$here/workloads.sh"
+
 rounds=3
 seconds=2
-systems=raw,qsd,nbdfuse,lunfs
-workloads=rr1,rr32,rw1,rw32,r8t,w8t,sr1,sr32,sw1,sw32
+systems=''
+workloads=core
 targets=tgtd,ramtgt
-lun_mib=256
+lun_mib=''
 background=64
 output=bench
 iqn=iqn.2026-01.org.example:bench
@@ -24,17 +27,25 @@ usage ()
 usage: bench.sh [OPTION]...
   --rounds N        rounds of all systems ($rounds)
   --seconds S       length of one measurement ($seconds)
-  --systems LIST    raw, raw2 (two sessions), qsd, nbdfuse, lunfs, lunfs@OPT+OPT... (with -o OPT,OPT) ($systems)
-  --workloads LIST  {r|w}{r|w}.. below ($workloads)
+  --systems LIST    raw, raw2 (two sessions), null (FUSE alone), qsd, nbdfuse, lunfs, lunfs@OPT+OPT... (with -o OPT,OPT)
+                    (raw,qsd,nbdfuse,lunfs; null, too, if cr1 or cr32 is measured)
+  --workloads LIST  of these, and of the sets core ($core_set)
+                    and cache ($cache_set) ($workloads)
                     rr1 rr32 rw1 rw32  4k random read/write at depth 1 and 32
                     r8t w8t            4k random read/write, 8 synchronous threads
                     sr1 sr8 sr32 sw1 sw8 sw32   1 MiB sequential read/write
+                    rw1f rw32f w8tf sw8f        the same with a final fsync, which counts
+                    cr1 cr32           4k random read of $hot_mib MiB that were read before
+                    br bw              buffered: 128 KiB sequential read; 4k random write with a final fsync
+                    ws1 ws8            4k random write and fdatasync after each, 1 and 8 threads
+                    l4w lx lr          on a loop device: 4k random write at depth 32 with a final fsync; on ext4:
+                                       creation of many small files and syncfs, cold read of them (root only)
   --targets LIST    tgtd, ramtgt, ramtgt@US (replies leave US microseconds later) ($targets)
-  --lun-mib N       size of each LUN; each system has its own ($lun_mib)
+  --lun-mib N       size of each LUN; each system has its own (256; 1024 for the set cache)
   --max-background N  of the rivals' FUSE connections; 0 leaves the kernel's 12 ($background)
   --output PREFIX   PREFIX.tsv has each measurement, PREFIX.json the summary ($output)
   --quick           one round of one second, 4k and two sequential workloads
-LUNFS, LUNFSFLAGS, RAWBENCH and RAMTGT name other programs or options than those of the build tree.
+LUNFS, LUNFSFLAGS, NULLFS, RAWBENCH and RAMTGT name other programs or options than those of the build tree.
 END
 }
 
@@ -54,11 +65,21 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+if [[ ,$workloads, = *,cache,* ]]; then
+  lun_mib=${lun_mib:-1024} # larger than caches usually are
+fi
+lun_mib=${lun_mib:-256}
+workloads=$(sed "s/\bcore\b/$core_set/; s/\bcache\b/$cache_set/" <<<"$workloads")
+if [ -z "$systems" ]; then
+  systems=raw,qsd,nbdfuse,lunfs
+  [[ ,$workloads != *,cr* ]] || systems=raw,null,qsd,nbdfuse,lunfs
+fi
 IFS=, read -ra systems <<<"$systems"
 IFS=, read -ra workloads <<<"$workloads"
 IFS=, read -ra targets <<<"$targets"
 
 lunfs=${LUNFS:-$top_builddir/lunfs}
+nullfs=${NULLFS:-$top_builddir/tests/bench/nullfs}
 rawbench=${RAWBENCH:-$top_builddir/tests/bench/rawbench}
 ramtgt=${RAMTGT:-$top_builddir/tests/tools/ramtgt}
 
@@ -117,137 +138,8 @@ wait_for ()
 
 free_port () { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# -- targets: set url (without LUN) and target_pid -----------------------------------------------------------------
-url='' target_pid=''
-
-# tgtd and tgtadm meet at a socket whose path is ours, so that no other instance is touched.
-export TGT_IPC_SOCKET=$tmp/tgtd.ctl
-tgt () { tgtadm -C 0 --lld iscsi "$@"; }
-stop_tgtd ()
-{
-  tgt --op delete --mode target --tid 1 --force
-  tgt --op delete --mode system
-  end "$target_pid"
-} >/dev/null 2>&1
-
-start_tgtd ()
-{
-  local port key i
-  command -v tgtd >/dev/null || { say "skipped: tgtd is not installed"; return 1; }
-  port=$(free_port)
-  tgtd -f -C 0 --iscsi portal=127.0.0.1:"$port" >"$tmp/tgtd.log" 2>&1 &
-  target_pid=$!
-  undo+=("end $target_pid")
-  wait_for 10 tgt --op show --mode target || { say "skipped: tgtd does not start: $(tail -n1 "$tmp/tgtd.log")"; return 1; }
-  undo+=(stop_tgtd)
-  tgt --op new --mode target --tid 1 -T $iqn || return 1
-  for key in MaxRecvDataSegmentLength MaxXmitDataSegmentLength FirstBurstLength MaxBurstLength; do
-    tgt --op update --mode target --tid 1 --name $key --value 262144 || return 1
-  done
-  for ((i = 1; i <= ${#systems[@]}; i++)); do
-    fallocate -l "${lun_mib}M" "$tmp/lun$i" || return 1
-    undo+=("rm -f $tmp/lun$i")
-    tgt --op new --mode logicalunit --tid 1 --lun $i -b "$tmp/lun$i" || return 1
-    tgt --op update --mode logicalunit --tid 1 --lun $i --params "scsi_id=bench-$i,scsi_sn=bench$i" || return 1
-  done
-  tgt --op bind --mode target --tid 1 -I 127.0.0.1 || return 1
-  url=iscsi://127.0.0.1:$port/$iqn
-}
-
-start_ramtgt ()
-{
-  local latency=0
-  [[ $1 != *@* ]] || latency=${1#*@}
-  [ -x "$ramtgt" ] || { say "skipped: $1: $ramtgt is not built"; return 1; }
-  "$ramtgt" --iqn $iqn --luns ${#systems[@]} --first-lun 1 --size "${lun_mib}m" --populate --latency-us "$latency" \
-    >"$tmp/ramtgt.log" 2>&1 &
-  target_pid=$!
-  undo+=("end $target_pid")
-  wait_for 20 grep -q listening "$tmp/ramtgt.log" || { say "skipped: $1 does not start"; return 1; }
-  url=iscsi://$(sed -n 's/^listening on //p' "$tmp/ramtgt.log")/$iqn
-}
-
-# -- systems: start_X LUN DIR sets file and pids -------------------------------------------------------------------
-declare -A file_of pids_of lun_of
-
-max_background ()
-{
-  local dev f
-  [ "$background" != 0 ] || return 0
-  dev=$(stat -c %d "$1")
-  f=/sys/fs/fuse/connections/$((dev & 0xff | dev >> 12 & ~0xff))/max_background
-  [ ! -w "$f" ] || echo "$background" >"$f"
-}
-
-start_qsd ()
-{
-  command -v qemu-storage-daemon >/dev/null || { say "skipped: qemu-storage-daemon is not installed"; return 1; }
-  file=$2/disk
-  : >"$file"
-  qemu-storage-daemon --blockdev driver=raw,node-name=disk,cache.direct=on,discard=unmap,file.driver=iscsi,file.transport=tcp,file.portal="$(portal)",file.target=$iqn,file.lun="$1",file.cache.direct=on \
-    --export type=fuse,id=export,node-name=disk,mountpoint="$file",writable=on >"$2.log" 2>&1 &
-  pids=$!
-  undo+=("end $pids" "unmount $file")
-  wait_for 10 mountpoint -q "$file" || { say "skipped: qsd: $(tail -n1 "$2.log")"; return 1; }
-  max_background "$file"
-}
-portal () { local p=${url#iscsi://}; echo "${p%%/*}"; }
-
-start_nbdfuse ()
-{
-  local nbd
-  if ! command -v nbdfuse >/dev/null || ! command -v qemu-nbd >/dev/null; then
-    say "skipped: nbdfuse or qemu-nbd is not installed"
-    return 1
-  fi
-  qemu-nbd -f raw --cache=none --discard=unmap -t -e 16 -k "$2.sock" "$url/$1" >"$2.log" 2>&1 &
-  nbd=$!
-  undo+=("end $nbd")
-  wait_for 10 test -S "$2.sock" || { say "skipped: qemu-nbd: $(tail -n1 "$2.log")"; return 1; }
-  nbdfuse "$2/disk" "nbd+unix:///?socket=$2.sock" >>"$2.log" 2>&1 &
-  pids="$nbd $!"
-  file=$2/disk
-  undo+=("end $!" "unmount $2")
-  wait_for 10 test -s "$file" || { say "skipped: nbdfuse: $(tail -n1 "$2.log")"; return 1; }
-  max_background "$file"
-}
-
-# lunfs or lunfs@option+option
-start_lunfs ()
-{
-  local system=$3 options=()
-  [ -x "$lunfs" ] || { say "skipped: $system: $lunfs is not built"; return 1; }
-  if [[ $system == *@* ]]; then
-    options=(-o "$(tr + , <<<"${system#*@}")")
-  fi
-  # shellcheck disable=SC2086 # flags are words
-  "$lunfs" -f ${LUNFSFLAGS:-} "${options[@]}" "$url/$1" "$2" >"$2.log" 2>&1 &
-  pids=$!
-  file=$2/lun$1
-  undo+=("end $pids" "unmount $2")
-  wait_for 15 test -s "$file" || { say "skipped: $system: $(tail -n1 "$2.log")"; return 1; }
-}
-
-start_systems ()
-{
-  local i system dir file pids
-  running=()
-  for ((i = 0; i < ${#systems[@]}; i++)); do
-    system=${systems[i]} dir=$tmp/$i file='' pids=''
-    mkdir -p "$dir"
-    lun_of[$system]=$((i + 1))
-    case $system in
-    raw | raw2) [ -x "$rawbench" ] || { say "skipped: $system: $rawbench is not built"; continue; } ;;
-    qsd) start_qsd $((i + 1)) "$dir" || continue ;;
-    nbdfuse) start_nbdfuse $((i + 1)) "$dir" || continue ;;
-    lunfs | lunfs@*) start_lunfs $((i + 1)) "$dir" "$system" || continue ;;
-    *) say "skipped: $system is not known"; continue ;;
-    esac
-    file_of[$system]=$file
-    pids_of[$system]=$pids
-    running+=("$system")
-  done
-}
+# shellcheck source=tests/bench/systems.sh
+. "$here/systems.sh"
 
 # -- measuring -----------------------------------------------------------------------------------------------------
 # Clock ticks used by processes and their children that still run: lunfs has a worker below its supervisor.
@@ -266,69 +158,43 @@ ticks ()
   echo $sum
 }
 
-# workload NAME: sets rw bs depth jobs
-workload ()
-{
-  bs=4k depth=1 jobs=1
-  case $1 in
-  rr1) rw=randread ;;
-  rr32) rw=randread depth=32 ;;
-  rw1) rw=randwrite ;;
-  rw32) rw=randwrite depth=32 ;;
-  r8t) rw=randread jobs=8 ;;
-  w8t) rw=randwrite jobs=8 ;;
-  sr1 | sr8 | sr32) rw=read bs=1m depth=${1#sr} ;;
-  sw1 | sw8 | sw32) rw=write bs=1m depth=${1#sw} ;;
-  *) say "skipped: workload $1 is not known"; return 1 ;;
-  esac
-}
-
-run_raw ()
-{
-  local sessions=1 bytes=4096 all=$((depth * jobs))
-  [ "$bs" = 4k ] || bytes=1048576
-  [ "$1" != raw2 ] || sessions=$((all > 1 ? 2 : 1))
-  timeout $((seconds + 30)) "$rawbench" "$url/${lun_of[$1]}" "$rw" $bytes $all "$seconds" $sessions
-}
-
-run_fio ()
-{
-  local engine=libaio
-  [ $jobs = 1 ] || engine=psync
-  timeout $((seconds + 60)) fio --name=x --filename="${file_of[$1]}" --size="${lun_mib}m" --direct=1 --ioengine=$engine \
-    --iodepth="$depth" --numjobs=$jobs --thread --group_reporting --rw="$rw" --bs=$bs --runtime="$seconds" --time_based \
-    --norandommap --randrepeat=0 --output-format=json 2>>"$tmp/fio.log"
-}
-
-# measure TARGET ROUND SYSTEM WORKLOAD: one line of the TSV
-measure ()
+# measure_prepared TARGET ROUND SYSTEM WORKLOAD: one line of the TSV
+measure_prepared ()
 {
   local before target_before out
   # shellcheck disable=SC2086 # pids are words
   before=$(ticks ${pids_of[$3]})
   target_before=$(ticks "$target_pid")
-  case $3 in
-  raw | raw2) out=$(run_raw "$3") ;;
-  *) out=$(run_fio "$3") ;;
-  esac
+  out=$(run "$3")
   # shellcheck disable=SC2086
   printf '%s' "$out" | python3 "$here/summary.py" row "$1" "$2" "$3" "$4" \
-    $(($(ticks ${pids_of[$3]}) - before)) $(($(ticks "$target_pid") - target_before)) \
-    >>"$output.tsv" || say "failed: $3 $4 on $1"
+    $(($(ticks ${pids_of[$3]}) - before)) $(($(ticks "$target_pid") - target_before)) >>"$output.tsv" 2>>"$tmp/run.log"
+}
+
+measure ()
+{
+  local subject=''
+  : >"$tmp/run.log"
+  if ! { prepare "$3" "$4" 2>>"$tmp/run.log" && measure_prepared "$@"; }; then
+    say "failed: $3 $4 on $1: $(tail -n1 "$tmp/run.log")"
+  fi
+  settle "$3"
 }
 
 run_target ()
 {
-  local target=$1 round w i n
+  local target=$1 round w i n system
   "start_${target%@*}" "$target" || return 0
   start_systems
+  undo+=(loop_down)
   n=${#running[@]}
   for ((round = 1; round <= rounds && n; round++)); do
     say "$target: round $round of $rounds: ${running[*]}"
     for w in "${workloads[@]}"; do
       workload "$w" || continue
       for ((i = 0; i < n; i++)); do # each round another one begins
-        measure "$target" $round "${running[(i + round) % n]}" "$w"
+        system=${running[(i + round) % n]}
+        ! runs "$system" "$w" || measure "$target" $round "$system" "$w"
       done
     done
   done

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* rawbench: what a bare libiscsi program reaches on one LUN, without FUSE: the ceiling for lunfs.
  *
- *   rawbench URL read|write|randread|randwrite BLOCKSIZE DEPTH SECONDS [SESSIONS]
+ *   rawbench URL read|write|randread|randwrite|write+sync|randwrite+sync BLOCKSIZE DEPTH SECONDS [SESSIONS]
+ *
+ * +sync: a SYNCHRONIZE CACHE of the whole LUN at the end, which counts.
  *
  * One thread, one poll loop; DEPTH commands are in flight, shared evenly by SESSIONS (1).  The commands that
  * one pass completes are replaced in the same pass and leave together.  Writes destroy the LUN's data. Prints
@@ -40,7 +42,7 @@ typedef struct Slot { /* one command in flight */
 } Slot;
 
 static struct {
-  bool write, random;
+  bool write, random, sync;
   uint64_t block_size, depth, seconds, nsessions;
 } set;
 
@@ -122,11 +124,11 @@ submit (Slot *slot)
 
   slot->started_ns = now_ns ();
   if (set.write)
-    task = iscsi_write16_iov_task (s->iscsi, s->lun, lba, NULL, len, (int) lun_block, 0, 0, 0, 0, 0,
-                                   completed_cb, slot, &slot->iov, 1);
+    task = iscsi_write16_iov_task (s->iscsi, s->lun, lba, NULL, len, (int) lun_block, 0, 0, 0, 0, 0, completed_cb, slot,
+                                   &slot->iov, 1);
   else
-    task = iscsi_read16_iov_task (s->iscsi, s->lun, lba, len, (int) lun_block, 0, 0, 0, 0, 0, completed_cb,
-                                  slot, &slot->iov, 1);
+    task = iscsi_read16_iov_task (s->iscsi, s->lun, lba, len, (int) lun_block, 0, 0, 0, 0, 0, completed_cb, slot,
+                                  &slot->iov, 1);
   if (!task)
     return complain (s, "submit");
   in_flight++;
@@ -254,6 +256,17 @@ prepare (const char *url)
   return true;
 }
 
+static bool
+sync_lun (Session *s)
+{
+  struct scsi_task *task = iscsi_synchronizecache10_sync (s->iscsi, s->lun, 0, 0, 0, 0);
+  bool good = task && task->status == SCSI_STATUS_GOOD;
+
+  if (task)
+    scsi_free_scsi_task (task);
+  return good || complain (s, "SYNCHRONIZE CACHE");
+}
+
 static double
 cpu_us (void)
 {
@@ -277,22 +290,32 @@ measure (void)
   while (in_flight && !failed)
     if (!service_all ())
       return false;
-  if (failed)
+  if (failed || (set.sync && !sync_lun (&sessions[0])))
     return false;
   seconds = (double) (now_ns () - start) / 1e9;
-  printf ("{\"ops\":%" PRIu64
-          ",\"iops\":%.1f,\"mbps\":%.2f,\"mean_us\":%.1f,\"p99_us\":%.1f,\"cpu_us_per_op\":%.2f}\n",
+  printf ("{\"ops\":%" PRIu64 ",\"iops\":%.1f,\"mbps\":%.2f,\"mean_us\":%.1f,\"p99_us\":%.1f,\"cpu_us_per_op\":%.2f}\n",
           done, (double) done / seconds, (double) done * (double) set.block_size / seconds / 1e6,
-          (double) total_ns / (double) done / 1000.0, percentile_us (0.99),
-          (cpu_us () - cpu) / (double) done);
+          (double) total_ns / (double) done / 1000.0, percentile_us (0.99), (cpu_us () - cpu) / (double) done);
   return true;
 }
 
 static int
 usage (void)
 {
-  fputs ("usage: rawbench URL read|write|randread|randwrite BLOCKSIZE DEPTH SECONDS [SESSIONS]\n", stderr);
+  fputs ("usage: rawbench URL read|write|randread|randwrite|write+sync|randwrite+sync BLOCKSIZE DEPTH SECONDS "
+         "[SESSIONS]\n",
+         stderr);
   return 3;
+}
+
+static bool
+parse_mode (const char *mode)
+{
+  set.random = !strncmp (mode, "rand", 4);
+  mode += set.random ? 4 : 0;
+  set.sync = !strcmp (mode, "write+sync");
+  set.write = set.sync || !strcmp (mode, "write");
+  return set.write || !strcmp (mode, "read");
 }
 
 int
@@ -300,11 +323,7 @@ main (int argc, char **argv)
 {
   bool good;
 
-  if (argc < 6 || argc > 7)
-    return usage ();
-  set.random = !strncmp (argv[2], "rand", 4);
-  set.write = !strcmp (argv[2] + (set.random ? 4 : 0), "write");
-  if (!set.write && strcmp (argv[2] + (set.random ? 4 : 0), "read"))
+  if (argc < 6 || argc > 7 || !parse_mode (argv[2]))
     return usage ();
   set.block_size = strtoull (argv[3], NULL, 0);
   set.depth = strtoull (argv[4], NULL, 0);

@@ -6,6 +6,7 @@
 # shellcheck source=tests/faults/faults.sh
 . "$top_srcdir/tests/faults/faults.sh"
 
+requires ss
 private_network
 test_limit 150
 target_with 16M 1
@@ -30,8 +31,10 @@ say "no descriptor left for a socket"
 mount_all 1
 start_load 1 --punch --zero
 pid=$(worker "$mnt")
-# The next descriptor it would get is not allowed any more.  (Some are only open for a moment.)
-lowest=1000
+# The next descriptor it would get is not allowed any more (some are only open for a moment), and neither is the
+# session's, which the next attempt would else get.
+lowest=$(ss -Htnp "dport = :$port" | sed -n "s/.*pid=$pid,fd=\([0-9]*\).*/\1/p")
+[ -n "$lowest" ] || fail "the session's socket is not there"
 for _ in 1 2 3 4 5 6 7 8; do
   fd=3
   while [ -e "/proc/$pid/fd/$fd" ]; do fd=$((fd + 1)); done

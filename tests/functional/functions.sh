@@ -58,7 +58,8 @@ chmod 1777 "$scratch/reports"
 cleanups=()
 cleanup_fn () { cleanups+=("$(printf '%q ' "$@")"); }
 
-bad_words='CRITICAL|[Aa]ssert|Sanitizer|runtime error|ERROR SUMMARY: [1-9]'
+# The last is the first line of a stack trace of valgrind's, which with --quiet writes no summary.
+bad_words='CRITICAL|[Aa]ssert|Sanitizer|runtime error|^==[0-9]+== +at 0x'
 scan_logs () {
   local f found=0
   for f in "$scratch"/lunfs*.log "$scratch"/lunfs*.err "$scratch"/reports/*; do
@@ -87,7 +88,7 @@ finish () {
   if [ "$status" != 77 ]; then scan_logs || status=1; fi
   if [ "$status" != 0 ] && [ "$status" != 77 ]; then
     status=1
-    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/reports/*; do
+    for f in "$scratch"/*.log "$scratch"/*.err "$scratch"/*.tgtd "$scratch"/reports/*; do
       [ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 40 "$f"
     done
   fi
@@ -470,6 +471,7 @@ set_lunfs_cmd () {
   lunfs_cmd=("${lunfs_as[@]}")
   if [ "$valgrind" != 0 ]; then
     lunfs_cmd+=(valgrind --quiet --error-exitcode=99 --trace-children=yes --child-silent-after-fork=no
+      --trace-children-skip='*/fusermount3' # which is setuid
       --suppressions="$top_srcdir/tests/valgrind.supp" --log-file="$scratch/reports/vg.%p")
   fi
   if [ -x "$scratch/bin/lunfs" ]; then lunfs_cmd+=("$scratch/bin/lunfs"); else lunfs_cmd+=("$(command -v lunfs)"); fi

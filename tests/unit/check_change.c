@@ -17,6 +17,7 @@ static void
 setup (void)
 {
   row = (Row){ 0 };
+  req = (LunfsRequest){ 0 }; /* it remembers losses; under valgrind the tests share one process */
   row_init (&row, NBLOCKS, BS, 7);
   lunfs_ram_conf (row.ram)->wce = true;
   lunfs_ram_conf (row.ram)->latency_us = 100;

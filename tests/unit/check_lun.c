@@ -33,9 +33,10 @@ static bool deallocated[NBLOCKS];
 static Io io[NIO];
 static LunfsRequest *pending[256];
 static unsigned npending, counts[8], max_pending;
-static unsigned refuse;        /* bit per kind below: not supported */
-static bool lazy_unmap;        /* UNMAP does nothing */
+static unsigned refuse; /* bit per kind below: not supported */
+static bool lazy_unmap; /* UNMAP does nothing */
 static int fail_op = -1, fail_error;
+static int drained; /* result of a drain; 1: not yet */
 enum { SAME_UNMAP, UNMAP, SAME };
 
 /* What a request does to the disk; its result. */
@@ -138,7 +139,15 @@ update (void)
 static void
 setup (void)
 {
-  bs = 512;
+  bs = 512; /* all is set again: under valgrind the tests share one process */
+  npending = max_pending = 0;
+  memset (counts, 0, sizeof counts);
+  memset (io, 0, sizeof io);
+  memset (deallocated, 0, sizeof deallocated);
+  refuse = 0;
+  lazy_unmap = false;
+  fail_op = -1;
+  drained = 1;
   lane = lunfs_lane_new (0, NULL, NULL);
   arena = lunfs_arena_create (20 * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);
@@ -341,7 +350,8 @@ START_TEST (test_zeroing)
   ck_assert_int_eq (go (1, LUNFS_OP_DISCARD, 40 * bs + 1, 4 * bs), 0);
   memset (model + 40 * bs + 1, 0, 4 * bs);
   same ();
-  ck_assert_uint_le (counts[LUNFS_OP_DISCARD] + counts[LUNFS_OP_ZERO] - before, 1); /* what was refused is not tried again */
+  /* What was refused is not tried again. */
+  ck_assert_uint_le (counts[LUNFS_OP_DISCARD] + counts[LUNFS_OP_ZERO] - before, 1);
 }
 END_TEST
 
@@ -471,8 +481,6 @@ START_TEST (test_extent)
 END_TEST
 
 /* ---- the end ---- */
-
-static int drained = 1;
 
 static void
 on_drained (void *user, int result)
