@@ -103,6 +103,7 @@ struct LunfsCache {
   LunfsRequest commit;
   bool committing;
   uint64_t commit_written, commit_seq;
+  int commit_error; /* what it covers could not be written again meanwhile: negative */
   int64_t commit_began_us, commit_us; /* how long the last good one took; 0 = none yet */
   GQueue wanting;                     /* FLUSH, EXTENT: need a drain that begins after they came */
   GQueue draining;                    /* wait for the one under way */
@@ -117,6 +118,10 @@ struct LunfsCache {
   uint64_t range_seq; /* ranges up to this one are written again */
   bool range_busy;
   unsigned recover_sends; /* under way */
+  /* Requests of through.c at the layer below; of these, those sent before the last lunfs_cache_up. */
+  uint32_t era;
+  unsigned through, through_old;
+  bool refused; /* some of what was to be written again was refused: it must not overtake through_old */
   LunfsRequest range;
   uint64_t disowned_seq; /* what was written up to then must not be written again */
   int lost_error;        /* the last loss's, negative; how many there were is in stats->losses */

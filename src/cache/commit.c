@@ -78,11 +78,15 @@ commit_done (LunfsRequest *req)
 {
   LunfsCache *c = req->owner;
   GQueue covered = c->covered;
-  int result = req->result;
+  int result = c->commit_error ? c->commit_error : req->result;
   GList *link;
 
   c->committing = false;
   g_queue_init (&c->covered);
+  if (c->commit_error)
+    while ((link = g_queue_pop_head_link (&c->waiting)))
+      g_queue_push_tail_link (&covered, link);
+  c->commit_error = 0;
   if (result == 0) {
     c->commit_us = lunfs_lane_now_us (c->lane) - c->commit_began_us;
     c->synced = c->commit_written;

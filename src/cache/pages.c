@@ -638,11 +638,15 @@ lunfs_pages_wrote (LunfsPages *t, uint32_t i, uint8_t mask, LunfsPageState state
   LunfsPage *p = &t->page[i];
 
   p->valid |= mask;
+  if (state == LUNFS_PAGE_DIRTY)
+    p->dirty |= mask;
+  else if (!(p->flags & LUNFS_PAGE_HELD))
+    p->dirty &= (uint8_t) ~mask; /* the target has it: nothing older is sent any more */
+  if (p->state == LUNFS_PAGE_DIRTY && !(p->flags & LUNFS_PAGE_HELD) && p->dirty == 0)
+    move (t, i, LUNFS_PAGE_UNSTABLE);
   if (state == LUNFS_PAGE_CLEAN) /* if the page has older data that is kept, this goes with it */
     return;
   p->kept |= mask;
-  if (state == LUNFS_PAGE_DIRTY)
-    p->dirty |= mask;
   record (t, i, true);
   if (p->state != LUNFS_PAGE_DIRTY && p->state != state)
     move (t, i, state);

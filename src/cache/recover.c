@@ -192,7 +192,9 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   lunfs_cache_set_size (c, MAX (info->capacity.nblocks, info->shrunk_from_nblocks), info->capacity.block_size,
                         info->limits.max_transfer_blocks);
   lunfs_cache_forget (c);
-  c->recovery_failed = false;
+  c->recovery_failed = c->refused = false;
+  c->through_old = c->through;
+  c->era++;
   c->fenced = info->shrunk_from_nblocks != 0;
   c->send_error = 0;
   if (c->fenced) { /* nothing is written to it: kept until it has its size again */

@@ -123,6 +123,9 @@ through_done (LunfsRequest *req)
 {
   LunfsCache *c = req->owner;
 
+  c->through--;
+  if (req->era != c->era)
+    c->through_old--;
   if (req->result == 0 && !keep (c, req))
     lunfs_cache_wait_for_commit (c, req);
   else
@@ -134,6 +137,8 @@ through_done (LunfsRequest *req)
 static void
 send (LunfsCache *c, LunfsRequest *req)
 {
+  c->through++;
+  req->era = c->era;
   req->done = through_done;
   req->owner = c;
   c->lower->ops->submit (c->lower, req);

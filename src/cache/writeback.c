@@ -480,6 +480,11 @@ send_done (LunfsRequest *req)
   if (recover) {
     c->recover_sends--;
     c->recovery_failed |= result == -ECANCELED;
+    if (result < 0 && result != -ECANCELED) {
+      c->refused = true;
+      if (c->committing)
+        c->commit_error = result;
+    }
     lunfs_cache_recover_some (c);
   }
   lunfs_cache_drained (c, result == -ECANCELED ? 0 : result);
@@ -534,8 +539,9 @@ kick_run (LunfsDefer *defer)
     c->due = false;
     return;
   }
-  if (c->send_error && !c->retry_now)
+  if ((c->send_error && !c->retry_now) || (c->refused && c->through_old > 0))
     return;
+  c->refused = false;
   if (!is_urgent (c)) {
     if (!c->delay.slot)
       lunfs_lane_arm (c->lane, &c->delay, c->conf.write_delay_us);
