@@ -71,24 +71,25 @@ struct LunfsCache {
   LunfsPages pages;
   LunfsRanges ranges;
   bool wce, dpofua;
-  bool cached;    /* reads are served from memory */
-  bool delayed;   /* writes are answered from memory */
+  bool cached;                    /* reads are served from memory */
+  bool delayed;                   /* writes are answered from memory */
   uint64_t size_bytes, max_bytes; /* of the LUN; of one command */
   GQueue finished;                /* answered without having been sent, at the end of the pass */
   LunfsDefer finish;
+  LunfsTimer expire;
 
   /* read.c */
   LunfsReadAhead *ahead;
-  uint64_t ahead_bytes; /* being fetched ahead */
+  uint64_t ahead_bytes;           /* being fetched ahead */
   uint8_t sink[LUNFS_PAGE_BYTES]; /* for what nobody wants */
   GQueue fills, free_fills, readers, free_readers;
 
   /* writeback.c */
   GQueue sends, free_sends;
   uint64_t sending_bytes;
-  GQueue held;    /* writes that wait for memory */
+  GQueue held;            /* writes that wait for memory */
   unsigned stores_failed; /* of the first of them */
-  GQueue blocked; /* through.c: what must not overtake dirty pages of its range */
+  GQueue blocked;         /* through.c: what must not overtake dirty pages of its range */
   LunfsDefer kick;
   LunfsTimer delay, retry;
   bool due;            /* what was dirty when the delay ended goes now */
@@ -103,7 +104,7 @@ struct LunfsCache {
   LunfsRequest commit;
   bool committing;
   uint64_t commit_written, commit_seq;
-  int commit_error; /* what it covers could not be written again meanwhile: negative */
+  int commit_error;                   /* what it covers could not be written again meanwhile: negative */
   int64_t commit_began_us, commit_us; /* how long the last good one took; 0 = none yet */
   GQueue wanting;                     /* FLUSH, EXTENT: need a drain that begins after they came */
   GQueue draining;                    /* wait for the one under way */
@@ -128,6 +129,8 @@ struct LunfsCache {
 };
 
 /* cache.c */
+/* @req waits in @queue, but not longer than request_limit_s. */
+void lunfs_cache_wait (LunfsCache *c, GQueue *queue, LunfsRequest *req);
 void lunfs_cache_give_back (LunfsRequest *req, int result);
 void lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result);
 void lunfs_cache_count (LunfsCache *c);

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
+
 /* ---- answering ---- */
 
 void
@@ -39,6 +41,42 @@ lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result)
   req->result = result;
   g_queue_push_tail_link (&c->finished, &req->link);
   lunfs_lane_defer (c->lane, &c->finish);
+}
+
+/* ---- waiting ---- */
+
+void
+lunfs_cache_wait (LunfsCache *c, GQueue *queue, LunfsRequest *req)
+{
+  g_queue_push_tail_link (queue, &req->link);
+  if (c->conf.request_limit_s && !c->expire.slot)
+    lunfs_lane_arm (c->lane, &c->expire, EXPIRE_US);
+}
+
+/* What waits below is looked at there. */
+static void
+expire_fired (LunfsTimer *timer)
+{
+  LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, expire));
+  GQueue *queues[] = { &c->held, &c->blocked, &c->wanting, &c->draining };
+  int64_t oldest_us = lunfs_lane_now_us (c->lane) - (int64_t) c->conf.request_limit_s * G_USEC_PER_SEC;
+  bool left = false;
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (queues); i++)
+    for (GList *l = queues[i]->head, *next; l; l = next) {
+      LunfsRequest *req = l->data;
+
+      next = l->next;
+      if (req->submit_us > oldest_us) {
+        left = true;
+        continue;
+      }
+      g_queue_unlink (queues[i], l);
+      LUNFS_COUNT (c->stats, timeouts, 1);
+      lunfs_cache_finish_later (c, req, -EIO);
+    }
+  if (left)
+    lunfs_lane_arm (c->lane, &c->expire, EXPIRE_US);
 }
 
 /* ---- what all need ---- */
@@ -104,7 +142,7 @@ static void
 write_through (LunfsCache *c, LunfsRequest *req)
 {
   if (must_wait (c)) {
-    g_queue_push_tail_link (&c->held, &req->link);
+    lunfs_cache_wait (c, &c->held, req);
     if (c->pages.pending[0] + c->pages.pending[1] == 0)
       lunfs_cache_start_commit (c);
     lunfs_cache_kick (c);
@@ -205,6 +243,7 @@ lunfs_cache_new (const LunfsCacheConf *conf)
   c->stats = conf->stats;
   c->wce = true; /* until we know better */
   c->finish.run = finish_run;
+  c->expire.fire = expire_fired;
   lunfs_request_init (&c->range);
   lunfs_pages_init (&c->pages, conf->frames, conf->lane, conf->lun);
   lunfs_ranges_init (&c->ranges, lunfs_frames_arena (conf->frames), conf->lun);
@@ -223,6 +262,7 @@ lunfs_cache_free (LunfsCache *c)
   lunfs_cache_write_clear (c);
   lunfs_cache_commit_clear (c);
   lunfs_lane_undefer (c->lane, &c->finish);
+  lunfs_lane_cancel (c->lane, &c->expire);
   lunfs_ranges_clear (&c->ranges);
   lunfs_pages_clear (&c->pages);
   g_free (c);

@@ -35,6 +35,7 @@ typedef struct {
   LunfsCacheMode mode;
   int64_t write_delay_us;
   uint64_t read_ahead_bytes;
+  int request_limit_s; /* no request waits longer here; 0 = no such limit */
   LunfsStats *stats;
   /* Everything unstable has been written again after lunfs_cache_up; the session may serve. */
   void (*recovered) (void *user);

@@ -262,7 +262,7 @@ lunfs_cache_flush (LunfsCache *c, LunfsRequest *req)
       lunfs_cache_finish_later (c, req, -EIO);
       return;
     }
-    g_queue_push_tail_link (&c->wanting, &req->link);
+    lunfs_cache_wait (c, &c->wanting, req);
     begin_drain (c);
   } else if (req->op == LUNFS_OP_EXTENT) {
     req->done = req->outer_done;

@@ -16,7 +16,7 @@ struct LunfsFrames {
   LunfsPage *page;
   size_t page_bytes; /* of the mapping at page */
   LunfsChunk *chunk;
-  GMutex lock;       /* Protects users; short: joining, leaving, looking for the largest. */
+  GMutex lock; /* Protects users; short: joining, leaving, looking for the largest. */
   GPtrArray *users;
   uint32_t left[LUNFS_ARENA_LUNS];
 };

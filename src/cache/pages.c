@@ -86,10 +86,13 @@ list_of (LunfsPages *t, const LunfsPage *p)
 
 /* ---- the table ---- */
 
+/* Sixteen neighbours share a cache line of buckets. */
 static uint32_t
 hash (const LunfsPages *t, uint64_t number)
 {
-  return (uint32_t) ((number * UINT64_C (0x9e3779b97f4a7c15)) >> 32) & (t->nbuckets - 1);
+  uint32_t line = (uint32_t) (((number >> 4) * UINT64_C (0x9e3779b97f4a7c15)) >> 32);
+
+  return (line << 4 | (number & 15)) & (t->nbuckets - 1);
 }
 
 uint32_t
@@ -551,7 +554,7 @@ lunfs_pages_release (LunfsPages *t, uint32_t i)
   t->page[peer].peer = LUNFS_NO_PAGE;
   t->nheld--;
   push_head (t, &t->list[LUNFS_PAGE_DIRTY], peer); /* it has waited */
-  if (t->page[peer].dirty == 0) /* nothing but what the target has taken */
+  if (t->page[peer].dirty == 0)                    /* nothing but what the target has taken */
     lunfs_pages_set (t, peer, t->page[peer].kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
 }
 

@@ -91,7 +91,7 @@ typedef struct {
   GArray *empty;  /* uint32_t: of these, those with 16 pages free, which stand on no list */
 
   uint32_t block_size;
-  uint8_t full;    /* mask of a whole page */
+  uint8_t full;     /* mask of a whole page */
   uint64_t nblocks; /* of the LUN */
   /* An evicted page that had been fetched ahead for nothing. */
   void (*wasted) (void *user, uint64_t number);

@@ -21,7 +21,7 @@ static void walk (LunfsCache *c, LunfsReader *r);
 /* ---- what a user gets ---- */
 
 typedef struct {
-  uint64_t offset; /* in the LUN */
+  uint64_t offset;     /* in the LUN */
   size_t length, skip; /* bytes of the page that the user wants, and where they begin in it */
   uint8_t mask;
 } Part;
@@ -267,8 +267,8 @@ place_outside (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
     stop++;
   f->req.offset = MAX (number * LUNFS_PAGE_BYTES, req->offset);
   f->req.length = MIN (stop * LUNFS_PAGE_BYTES, req->offset + req->length) - f->req.offset;
-  f->req.niov = lunfs_iov_slice (req->iov, req->niov, f->req.offset - req->offset, f->req.length, f->iov,
-                                 LUNFS_REQUEST_IOV);
+  f->req.niov =
+      lunfs_iov_slice (req->iov, req->niov, f->req.offset - req->offset, f->req.length, f->iov, LUNFS_REQUEST_IOV);
   for (; number < stop; number++)
     f->page[f->npages++] = LUNFS_NO_PAGE;
   return true;
@@ -570,6 +570,7 @@ lunfs_cache_read (LunfsCache *c, LunfsRequest *req)
   } else {
     LUNFS_COUNT (c->stats, cache_misses, 1);
     walk (c, reader_new (c, req));
+    LUNFS_GAUGE (c->stats, cached_bytes, atomic_load_explicit (&c->pages.user.bytes, memory_order_relaxed));
   }
   read_ahead (c, offset, length);
 }

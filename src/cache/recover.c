@@ -38,9 +38,10 @@ say_disowned (LunfsCache *c, unsigned n)
 {
   if (n == 0)
     return;
-  lunfs_error ("%u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
-               "since",
-               n * (LUNFS_PAGE_BYTES / 1024));
+  lunfs_error (
+      "%u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
+      "since",
+      n * (LUNFS_PAGE_BYTES / 1024));
   lunfs_cache_lose (c, -EIO);
   lunfs_cache_count (c);
 }
@@ -90,7 +91,7 @@ recovery_ended (LunfsCache *c)
 
   c->recovering = false;
   if (c->recovery_failed)
-    return; /* the session is down again: lunfs_cache_up comes again */
+    return;                /* the session is down again: lunfs_cache_up comes again */
   while (t->recover.n > 0) /* refused: tried again later, like any other */
     lunfs_pages_recovered (t, t->recover.head);
   if (!c->wce) { /* written through */

@@ -19,8 +19,7 @@ is_range (const LunfsRequest *req)
 static bool
 overlaps (const LunfsRequest *req, uint64_t number)
 {
-  return number * LUNFS_PAGE_BYTES < req->offset + req->length
-         && (number + 1) * LUNFS_PAGE_BYTES > req->offset;
+  return number * LUNFS_PAGE_BYTES < req->offset + req->length && (number + 1) * LUNFS_PAGE_BYTES > req->offset;
 }
 
 static bool
@@ -151,7 +150,7 @@ lunfs_cache_through (LunfsCache *c, LunfsRequest *req)
     send (c, req);
     return;
   }
-  g_queue_push_tail_link (&c->blocked, &req->link);
+  lunfs_cache_wait (c, &c->blocked, req);
   c->retry_now = true;
   lunfs_cache_kick (c);
 }

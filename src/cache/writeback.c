@@ -116,7 +116,7 @@ may_write (LunfsCache *c)
 static void
 hold (LunfsCache *c, LunfsRequest *req)
 {
-  g_queue_push_tail_link (&c->held, &req->link);
+  lunfs_cache_wait (c, &c->held, req);
   lunfs_cache_kick (c);
 }
 

@@ -34,7 +34,8 @@ void lunfs_channel_stop (LunfsChannel *ch);
 /* READ and WRITE requests not yet answered; any thread. */
 unsigned lunfs_channel_in_flight (LunfsChannel *ch);
 
-/* What node @index is now: tells the kernel to ask for its attributes again.  Not from a thread that owes it an answer. */
-void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino);
+/* Tells the kernel to ask for the attributes of node @ino again, and, if @data, to drop what it has cached of it.  Not from a
+ * thread that owes it an answer. */
+void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino, bool data);
 
 #endif

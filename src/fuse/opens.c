@@ -73,9 +73,11 @@ static void
 reply_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int flags)
 {
   /* Raw: libfuse 3.14.0 has no name for PARALLEL_DIRECT_WRITES.  close() is no barrier: NOFLUSH. */
-  struct fuse_open_out out = { .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH };
+  struct fuse_open_out out = { .open_flags = FOPEN_NOFLUSH };
   LunfsGeometry g;
 
+  out.open_flags |=
+      lunfs_ops_of (req)->conf.page_cache ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   lunfs_lun_geometry (lun, &g);
   if (g.read_only && (flags & O_ACCMODE) != O_RDONLY) {
     fuse_reply_err (req, EROFS);

@@ -20,7 +20,7 @@ struct LunfsPool {
   pthread_mutex_t lock; /* Protects all below.  Not a GMutex: ThreadSanitizer sees pthread's only. */
   uint32_t *stack;
   unsigned navailable;
-  unsigned nfresh;     /* chunks never handed out so far: those from next_fresh on that are not reserved */
+  unsigned nfresh; /* chunks never handed out so far: those from next_fresh on that are not reserved */
   uint32_t next_fresh;
   uint8_t *reserved; /* bool of each chunk: an earlier worker's data is in it */
   bool refused;

@@ -86,7 +86,8 @@ row_is_up (LunfsRow *row)
   LunfsWorker *w = row->worker;
 
   lunfs_tree_show (w->tree, row->index);
-  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index)); /* it may have grown */
+  /* It may have grown; and another initiator may have written to it. */
+  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index), w->settings->cache == LUNFS_CACHE_PAGE);
   lunfs_ops_release_opens (w->ops, false);
 }
 
@@ -359,6 +360,7 @@ build_cache (LunfsWorker *w, LunfsRow *row)
     .mode = w->settings->cache,
     .write_delay_us = (int64_t) w->settings->cache_write_delay_ms * 1000,
     .read_ahead_bytes = w->settings->read_ahead,
+    .request_limit_s = lunfs_worker_request_limit (w),
     .stats = &row->stats,
     .recovered = row_recovered,
     .user = row,

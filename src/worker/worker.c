@@ -94,6 +94,7 @@ set_up (LunfsWorker *w, GError **error)
   w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
   if (!w->arena)
     return false;
+  ops_conf.page_cache = w->settings->cache == LUNFS_CACHE_PAGE;
   ops_conf.request_limit_s = lunfs_worker_request_limit (w);
   header = w->arena->header;
   mind_kernel_limit (w);
