@@ -22,8 +22,8 @@ typedef struct {
   uint32_t chained; /* next one with the same hash */
   uint32_t prev, next;
   uint32_t peer; /* OLD: the newer page that is held until it ends; that one: the OLD one */
+  uint16_t flags;
   uint8_t state; /* LunfsPageState */
-  uint8_t flags;
   uint8_t valid, kept, dirty; /* masks of blocks: right; acknowledged and not stable; not at the target */
 } LunfsPage;
 

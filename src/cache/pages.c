@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define FIRST_BUCKETS 256
+#define ONCE_PAGES ((4u << 20) / LUNFS_PAGE_BYTES)
+#define SPARE_CHUNKS 16
 #define SQUEEZE_BYTES (UINT64_C (1) << 20)
 #define HOT_QUARTERS 3 /* of the clean pages at most three quarters are hot */
 
@@ -71,7 +73,9 @@ list_of (LunfsPages *t, const LunfsPage *p)
 {
   switch (p->state) {
   case LUNFS_PAGE_CLEAN:
-    return p->flags & LUNFS_PAGE_HOT ? &t->hot : &t->list[LUNFS_PAGE_CLEAN];
+    return p->flags & LUNFS_PAGE_HOT    ? &t->hot
+           : p->flags & LUNFS_PAGE_ONCE ? &t->once
+                                        : &t->list[LUNFS_PAGE_CLEAN];
   case LUNFS_PAGE_DIRTY:
     if (p->flags & LUNFS_PAGE_HELD)
       return NULL;
@@ -230,6 +234,26 @@ set_free (LunfsPages *t, uint32_t i)
   g_array_append_val (t->empty, chunk);
 }
 
+/* ---- what is used once ---- */
+
+static uint32_t
+ghost_tag (uint64_t number)
+{
+  return (uint32_t) ((number / LUNFS_PAGES_PER_CHUNK * UINT64_C (0x9e3779b97f4a7c15)) >> 32) | 1;
+}
+
+static uint32_t *
+ghost_slot (LunfsPages *t, uint64_t number)
+{
+  return &t->ghost[number / LUNFS_PAGES_PER_CHUNK % LUNFS_PAGES_GHOSTS];
+}
+
+static bool
+was_here (LunfsPages *t, uint64_t number)
+{
+  return *ghost_slot (t, number) == ghost_tag (number);
+}
+
 static bool
 evict_from (LunfsPages *t, LunfsPageList *l)
 {
@@ -239,6 +263,8 @@ evict_from (LunfsPages *t, LunfsPageList *l)
 
     if (t->page[i].fill) /* some blocks of it are being fetched */
       continue;
+    if (l == &t->once)
+      *ghost_slot (t, number) = ghost_tag (number);
     lunfs_pages_drop (t, i);
     if (wasted)
       t->wasted (t->wasted_user, number);
@@ -250,7 +276,7 @@ evict_from (LunfsPages *t, LunfsPageList *l)
 static bool
 evict (LunfsPages *t)
 {
-  return evict_from (t, &t->list[LUNFS_PAGE_CLEAN]) || evict_from (t, &t->hot);
+  return evict_from (t, &t->once) || evict_from (t, &t->list[LUNFS_PAGE_CLEAN]) || evict_from (t, &t->hot);
 }
 
 static bool
@@ -263,9 +289,17 @@ pop_empty (LunfsPages *t, uint32_t *chunk)
   return true;
 }
 
+static void
+trim_once (LunfsPages *t)
+{
+  while (t->once.n > ONCE_PAGES && evict_from (t, &t->once))
+    ;
+}
+
 static bool
 more_memory (LunfsPages *t, uint32_t *chunk)
 {
+  trim_once (t);
   if (pop_empty (t, chunk))
     return true;
   if (!lunfs_frames_take (t->frames, &t->user, chunk))
@@ -318,7 +352,11 @@ bool
 lunfs_pages_adopt (LunfsPages *t, const uint32_t *chunks, unsigned n, unsigned nused)
 {
   uint64_t before = atomic_load (&t->user.bytes);
+  uint32_t spare;
 
+  trim_once (t);
+  while (t->empty->len > SPARE_CHUNKS && pop_empty (t, &spare)) /* requests use them at once */
+    disown_chunk (t, spare);
   if (!lunfs_frames_adopt (t->frames, &t->user, n)) {
     lunfs_pages_shrink (t, (uint64_t) n * LUNFS_CHUNK_BYTES);
     if (atomic_load (&t->user.bytes) + (uint64_t) n * LUNFS_CHUNK_BYTES > before
@@ -400,11 +438,11 @@ count (LunfsPages *t, unsigned state, int n)
 }
 
 static void
-clear_flag (LunfsPages *t, LunfsPage *p, uint8_t flag, uint32_t *counter)
+clear_flag (LunfsPages *t, LunfsPage *p, uint16_t flag, uint32_t *counter)
 {
   if (p->flags & flag)
     --*counter;
-  p->flags &= (uint8_t) ~flag;
+  p->flags &= (uint16_t) ~flag;
 }
 
 /* Lists, counts and flags of leaving p->state for @state. */
@@ -424,16 +462,16 @@ move (LunfsPages *t, uint32_t i, unsigned state)
   if (!is_pending (state))
     clear_flag (t, p, LUNFS_PAGE_RECOVER, &t->nrecover);
   if (is_pending (state) && !is_pending (was)) {
-    p->flags = (uint8_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
+    p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;
   }
-  p->flags &= (uint8_t) ~LUNFS_PAGE_HOT;
+  p->flags &= (uint16_t) ~LUNFS_PAGE_HOT;
   p->state = (uint8_t) state;
   if (state == LUNFS_PAGE_FREE)
     return;
   count (t, state, 1);
   l = list_of (t, p);
-  if (l == &t->list[LUNFS_PAGE_CLEAN])
+  if (l == &t->list[LUNFS_PAGE_CLEAN] || l == &t->once)
     push_head (t, l, i);
   else if (l)
     push_tail (t, l, i);
@@ -550,7 +588,7 @@ lunfs_pages_release (LunfsPages *t, uint32_t i)
   set_free (t, i);
   if (peer == LUNFS_NO_PAGE)
     return;
-  t->page[peer].flags &= (uint8_t) ~LUNFS_PAGE_HELD;
+  t->page[peer].flags &= (uint16_t) ~LUNFS_PAGE_HELD;
   t->page[peer].peer = LUNFS_NO_PAGE;
   t->nheld--;
   push_head (t, &t->list[LUNFS_PAGE_DIRTY], peer); /* it has waited */
@@ -710,18 +748,35 @@ lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask)
 /* ---- what stays ---- */
 
 void
+lunfs_pages_once (LunfsPages *t, uint32_t i)
+{
+  LunfsPage *p = &t->page[i];
+  bool is_clean = p->state == LUNFS_PAGE_CLEAN;
+
+  if (is_clean)
+    unlink_page (t, list_of (t, p), i);
+  p->flags |= LUNFS_PAGE_ONCE;
+  if (is_clean)
+    push_head (t, &t->once, i);
+}
+
+void
 lunfs_pages_touch (LunfsPages *t, uint32_t i, bool once)
 {
   LunfsPage *p = &t->page[i];
 
-  p->flags &= (uint8_t) ~LUNFS_PAGE_AHEAD;
+  p->flags &= (uint16_t) ~LUNFS_PAGE_AHEAD;
   if (p->state != LUNFS_PAGE_CLEAN)
     return;
-  if (once) {
-    if (!(p->flags & LUNFS_PAGE_HOT)) {
-      unlink_page (t, &t->list[LUNFS_PAGE_CLEAN], i);
-      push_tail (t, &t->list[LUNFS_PAGE_CLEAN], i);
-    }
+  if (once && !(p->flags & (LUNFS_PAGE_HOT | LUNFS_PAGE_ONCE | LUNFS_PAGE_USED)) && !was_here (t, p->number)) {
+    unlink_page (t, &t->list[LUNFS_PAGE_CLEAN], i);
+    p->flags |= LUNFS_PAGE_ONCE;
+    push_head (t, &t->once, i);
+  } else if (p->flags & LUNFS_PAGE_ONCE) {
+    unlink_page (t, &t->once, i);
+    p->flags &= (uint16_t) ~LUNFS_PAGE_ONCE;
+    p->flags |= LUNFS_PAGE_USED;
+    push_head (t, &t->list[LUNFS_PAGE_CLEAN], i);
   } else if (!(p->flags & LUNFS_PAGE_USED)) {
     p->flags |= LUNFS_PAGE_USED;
   } else {
@@ -732,7 +787,7 @@ lunfs_pages_touch (LunfsPages *t, uint32_t i, bool once)
   if (t->hot.n > t->count[LUNFS_PAGE_CLEAN] / 4 * HOT_QUARTERS && t->hot.n > 1) {
     i = t->hot.tail;
     unlink_page (t, &t->hot, i);
-    t->page[i].flags &= (uint8_t) ~(LUNFS_PAGE_HOT | LUNFS_PAGE_USED);
+    t->page[i].flags &= (uint16_t) ~(LUNFS_PAGE_HOT | LUNFS_PAGE_USED);
     push_head (t, &t->list[LUNFS_PAGE_CLEAN], i);
   }
 }
@@ -800,6 +855,7 @@ lunfs_pages_init (LunfsPages *t, LunfsFrames *frames, LunfsLane *lane, unsigned 
   for (unsigned s = 0; s < LUNFS_PAGE_NSTATES; s++)
     list_init (&t->list[s]);
   list_init (&t->hot);
+  list_init (&t->once);
   list_init (&t->recover);
   t->chunks = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   t->empty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
@@ -951,7 +1007,8 @@ lunfs_pages_check (const LunfsPages *t)
   if (used + list_length (t, &t->list[LUNFS_PAGE_FREE]) + t->empty->len * LUNFS_PAGES_PER_CHUNK
       != t->chunks->len * LUNFS_PAGES_PER_CHUNK)
     return "free pages are miscounted";
-  if (list_length (t, &t->list[LUNFS_PAGE_CLEAN]) + list_length (t, &t->hot) != n[LUNFS_PAGE_CLEAN]
+  if (list_length (t, &t->list[LUNFS_PAGE_CLEAN]) + list_length (t, &t->hot) + list_length (t, &t->once)
+          != n[LUNFS_PAGE_CLEAN]
       || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + held != n[LUNFS_PAGE_DIRTY]
       || list_length (t, &t->list[LUNFS_PAGE_UNSTABLE]) != n[LUNFS_PAGE_UNSTABLE]
       || list_length (t, &t->list[LUNFS_PAGE_COMMITTING]) != n[LUNFS_PAGE_COMMITTING])

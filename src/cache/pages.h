@@ -61,8 +61,11 @@ enum {
   LUNFS_PAGE_ODD = 1 << 4,     /* DIRTY, WRITING, OLD: became so in an odd generation */
   LUNFS_PAGE_RECOVER = 1 << 5, /* DIRTY, WRITING: the target had it before the login */
   LUNFS_PAGE_SENDING = 1 << 6, /* OLD: by a WRITE */
+  LUNFS_PAGE_ONCE = 1 << 8,    /* CLEAN: on the once list; else: will be */
   LUNFS_PAGE_ALONE = 1 << 7,   /* a WRITE of it and others has failed: sent alone */
 };
+
+#define LUNFS_PAGES_GHOSTS 2048 /* of 64 KiB each */
 
 typedef struct {
   uint32_t head, tail, n;
@@ -79,7 +82,11 @@ typedef struct {
   uint32_t *bucket;
   uint32_t nbuckets, ninside;
   LunfsPageList list[LUNFS_PAGE_NSTATES]; /* by state */
-  LunfsPageList hot;                      /* CLEAN and HOT; list[] has the others */
+  /* CLEAN pages: most are cold; those read again are hot and stay longest.  Those of a stream, read or written in large
+   * requests, are expected to be used once: only a few of them stay, since memory that was just used is faster than any
+   * other.  What went from there and is read again before long (ghost) is treated like all the rest. */
+  LunfsPageList hot, once; /* list[] has the cold ones */
+  uint32_t ghost[LUNFS_PAGES_GHOSTS];
   LunfsPageList recover;                  /* DIRTY and RECOVER; list[] has the others */
   uint32_t count[LUNFS_PAGE_NSTATES];
   uint32_t nheld;    /* DIRTY, on no list */
@@ -162,7 +169,9 @@ void lunfs_pages_replace (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageS
 /* Blocks @mask of it are no longer what is on the target. */
 void lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask);
 
-/* Somebody reads it: what is read again stays longer. @once: by a stream, which will not. */
+/* It has just come into the table, by a stream. */
+void lunfs_pages_once (LunfsPages *t, uint32_t i);
+/* Somebody reads it.  @once: by a stream, which will not do so again. */
 void lunfs_pages_touch (LunfsPages *t, uint32_t i, bool once);
 /* All CLEAN pages go. */
 void lunfs_pages_drop_clean (LunfsPages *t);

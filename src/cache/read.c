@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define BLOCKS_PER_PAGE 8
+#define LARGE_BYTES (256u << 10)
 #define AHEAD_RANGES 8
 #define AHEAD_LIMIT_BYTES (UINT64_C (32) << 20) /* being fetched ahead at once */
 
@@ -43,6 +44,12 @@ has (const LunfsCache *c, uint32_t i, uint8_t mask)
   return i != LUNFS_NO_PAGE && (lunfs_page (&c->pages, i)->valid & mask) == mask;
 }
 
+static bool
+is_stream (const LunfsCache *c, const LunfsRequest *req, uint32_t i)
+{
+  return (lunfs_page (&c->pages, i)->flags & LUNFS_PAGE_AHEAD) || req->length >= LARGE_BYTES;
+}
+
 /* All of @req from the table, without a copy if it may be.  False: something is missing, and nothing was done. */
 static bool
 serve (LunfsCache *c, LunfsRequest *req)
@@ -70,7 +77,7 @@ serve (LunfsCache *c, LunfsRequest *req)
       lunfs_iov_put (req->iov, req->niov, part.offset - req->offset, lunfs_page_data (&c->pages, i) + part.skip,
                      part.length);
     }
-    lunfs_pages_touch (&c->pages, i, lunfs_page (&c->pages, i)->flags & LUNFS_PAGE_AHEAD);
+    lunfs_pages_touch (&c->pages, i, is_stream (c, req, i));
   }
   if (max) {
     memcpy (req->iov, iov, niov * sizeof *iov);
@@ -98,7 +105,7 @@ copy_page (LunfsCache *c, LunfsReader *r, uint64_t number, uint32_t i)
 
   lunfs_iov_put (r->req->iov, r->req->niov, part.offset - r->req->offset, lunfs_page_data (&c->pages, i) + part.skip,
                  part.length);
-  lunfs_pages_touch (&c->pages, i, lunfs_page (&c->pages, i)->flags & LUNFS_PAGE_AHEAD);
+  lunfs_pages_touch (&c->pages, i, is_stream (c, r->req, i));
   set_done (r, number);
 }
 

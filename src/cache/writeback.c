@@ -21,7 +21,9 @@
 
 #define SENDS 32
 #define SEND_BYTES (UINT64_C (8) << 20)
+#define STREAM_BYTES (UINT64_C (12) << 20)
 #define LARGE_BYTES (64u << 10)
+#define ONCE_BYTES (128u << 10) /* requests from this size on are not expected to be read soon */
 #define DRAIN_US 50000
 #define RATE_BYTES (UINT64_C (256) << 20) /* per second, until it has been measured */
 #define RATE_US 20000                     /* what is measured at least */
@@ -48,10 +50,13 @@ adopt (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
 
   if (!lunfs_pages_adopt (&c->pages, req->chunks, req->nchunks, npages))
     return false;
-  for (unsigned k = 0; k < npages; k++)
-    lunfs_pages_replace (&c->pages,
-                         req->chunks[k / LUNFS_PAGES_PER_CHUNK] * LUNFS_PAGES_PER_CHUNK + k % LUNFS_PAGES_PER_CHUNK,
-                         number + k, state);
+  for (unsigned k = 0; k < npages; k++) {
+    uint32_t i = req->chunks[k / LUNFS_PAGES_PER_CHUNK] * LUNFS_PAGES_PER_CHUNK + k % LUNFS_PAGES_PER_CHUNK;
+
+    lunfs_pages_replace (&c->pages, i, number + k, state);
+    if (req->length >= ONCE_BYTES)
+      lunfs_pages_once (&c->pages, i);
+  }
   req->nchunks = 0;
   return true;
 }
@@ -106,10 +111,13 @@ dirty_limit (const LunfsCache *c)
   return MAX (c->rate_bytes / (G_USEC_PER_SEC / DRAIN_US), LEAST_DIRTY_BYTES);
 }
 
+/* More of a stream of large writes than can be under way only makes the memory that is used cold. */
 static bool
-may_write (LunfsCache *c)
+may_write (LunfsCache *c, const LunfsRequest *req)
 {
-  return lunfs_pages_dirty_bytes (&c->pages) < dirty_limit (c)
+  uint64_t limit_bytes = req->length >= LARGE_BYTES ? MIN (dirty_limit (c), STREAM_BYTES) : dirty_limit (c);
+
+  return lunfs_pages_dirty_bytes (&c->pages) < limit_bytes
          && c->pages.user.kept_bytes < lunfs_frames_may_keep (c->conf.frames, &c->pages.user);
 }
 
@@ -153,7 +161,7 @@ lunfs_cache_write (LunfsCache *c, LunfsRequest *req)
     lunfs_cache_finish_later (c, req, -EIO);
     return;
   }
-  if (c->held.length || !may_write (c)) {
+  if (c->held.length || !may_write (c, req)) {
     hold (c, req);
     return;
   }
@@ -167,7 +175,7 @@ lunfs_cache_release_held (LunfsCache *c)
 {
   unsigned n = c->held.length; /* one that comes back to the queue waits for the next time */
 
-  while (n-- > 0 && c->held.length && may_write (c)) {
+  while (n-- > 0 && c->held.length && may_write (c, c->held.head->data)) {
     LunfsRequest *req = g_queue_pop_head_link (&c->held)->data;
     unsigned before = c->held.length;
 
