@@ -73,6 +73,7 @@ struct LunfsCache {
   bool wce, dpofua;
   bool cached;    /* reads are served from memory */
   bool delayed;   /* writes are answered from memory */
+  bool keeps;     /* what is written stays in memory until it is stable; else it is stable before it is answered */
   uint64_t size_bytes, max_bytes; /* of the LUN; of one command */
   GQueue finished;                /* answered without having been sent, at the end of the pass */
   LunfsDefer finish;

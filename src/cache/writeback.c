@@ -73,6 +73,8 @@ lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
   uint64_t end = req->offset + req->length;
   bool only_existing = state == LUNFS_PAGE_CLEAN && !c->cached, all = true;
 
+  if (!c->keeps)
+    return false;
   t->seq++;
   if (!only_existing && may_adopt (req) && adopt (c, req, state))
     return true;

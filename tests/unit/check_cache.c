@@ -447,6 +447,34 @@ START_TEST (test_unkept)
 }
 END_TEST
 
+/* A block of several pages is kept as a whole or not at all: here not at all, so that it is stable when it is answered. */
+START_TEST (test_large_blocks)
+{
+  teardown ();
+  memset (io, 0, sizeof io);
+  nsent = recovered = 0;
+  setup ();
+  start (LUNFS_CACHE_WRITEBACK, 8192);
+  put (0, LUNFS_OP_WRITE, 0, 0, 2);
+  is_sent (0, LUNFS_OP_WRITE, 0, 2, 0);
+  answer (0, 0);
+  ck_assert (!io[0].done);
+  is_sent (1, LUNFS_OP_FLUSH, 0, 0, 0);
+  up ();
+  answer (1, 0);
+  ck_assert (!io[0].done);
+  is_sent (2, LUNFS_OP_WRITE, 0, 2, 0);
+  answer (2, 0);
+  is_sent (3, LUNFS_OP_FLUSH, 0, 0, 0);
+  answer (3, 0);
+  ends (0, 0);
+  up ();
+  ck_assert_uint_eq (nsent, 4);
+  put (1, LUNFS_OP_READ, 0, 0, 2);
+  ck_assert_ptr_eq (sent[4], &io[1].req);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -475,6 +503,7 @@ main (void)
   tcase_add_test (tc, test_commit_fails);
   tcase_add_test (tc, test_write_fails);
   tcase_add_loop_test (tc, test_unkept, 0, 2);
+  tcase_add_test (tc, test_large_blocks);
   suite_add_tcase (suite, tc);
   return run_suite (suite);
 }
