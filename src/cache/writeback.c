@@ -391,13 +391,30 @@ is_disowned (const LunfsCache *c, uint32_t i)
   return c->pages.arena->pages[i].seq <= c->disowned_seq;
 }
 
+/* The WRITE of an OLD page has ended.  Whoever was held for it may be sent now, unless it must not be any more. */
+static void
+old_page_ended (LunfsCache *c, uint32_t i, bool failed)
+{
+  LunfsPages *t = &c->pages;
+  uint32_t peer = lunfs_page (t, i)->peer;
+
+  if (failed)
+    lunfs_pages_hand_over (t, i);
+  else
+    lunfs_pages_release (t, i);
+  if (peer != LUNFS_NO_PAGE && lunfs_page (t, peer)->state == LUNFS_PAGE_DIRTY && is_disowned (c, peer)) {
+    lunfs_pages_drop (t, peer);
+    lunfs_cache_lose (c, -EIO);
+  }
+}
+
 static void
 page_written (LunfsCache *c, uint32_t i, bool stable)
 {
   LunfsPages *t = &c->pages;
 
   if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD)
-    lunfs_pages_release (t, i);
+    old_page_ended (c, i, false);
   else if (!stable || lunfs_page (t, i)->kept != lunfs_page (t, i)->dirty) /* others of its blocks are unstable */
     lunfs_pages_set (t, i, LUNFS_PAGE_UNSTABLE);
   else if (c->cached)
@@ -415,7 +432,7 @@ page_failed (LunfsCache *c, uint32_t i, int result)
   LunfsPages *t = &c->pages;
 
   if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD) {
-    lunfs_pages_hand_over (t, i);
+    old_page_ended (c, i, true);
     return;
   }
   if (result == -ECANCELED) {
