@@ -64,6 +64,7 @@ lunfs_cache_disown (LunfsCache *c)
 
   c->disowned_seq = t->seq;
   c->range_seq = MAX (c->range_seq, c->disowned_seq);
+  c->send_error = 0; /* what failed is given up */
   n = drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (c->recovering)
     n += drop_from (c, &t->recover);

@@ -469,6 +469,7 @@ send_done (LunfsRequest *req)
   int result = req->result;
   bool fua = req->flags & LUNFS_REQ_FUA, recover = req->flags & LUNFS_REQ_RECOVERY;
   bool stable = !c->wce || (fua && c->dpofua && lunfs_ranges_count (&c->ranges) == 0);
+  bool tried_again = result != 0 && result != -ECANCELED && result != -EINTR; /* by us; EINTR: disowned */
 
   c->sending_bytes -= req->length;
   if (result == 0 && s->left) {
@@ -490,7 +491,7 @@ send_done (LunfsRequest *req)
     c->written += !stable;
     c->send_error = 0;
     lunfs_cache_consider_commit (c);
-  } else if (result != -ECANCELED) {
+  } else if (tried_again) {
     c->send_error = result;
     if (!c->retry.slot)
       lunfs_lane_arm (c->lane, &c->retry, RETRY_US);
@@ -501,7 +502,7 @@ send_done (LunfsRequest *req)
     c->recovery_failed |= result == -ECANCELED;
     lunfs_cache_recover_some (c);
   }
-  lunfs_cache_drained (c, result == -ECANCELED ? 0 : result);
+  lunfs_cache_drained (c, tried_again ? result : 0);
   lunfs_cache_unblock (c);
   lunfs_cache_release_held (c);
   lunfs_cache_kick (c);
