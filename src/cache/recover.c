@@ -38,9 +38,10 @@ say_disowned (LunfsCache *c, unsigned n)
 {
   if (n == 0)
     return;
-  lunfs_error ("%u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
-               "since",
-               n * (LUNFS_PAGE_BYTES / 1024));
+  lunfs_error (
+      "%u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
+      "since",
+      n * (LUNFS_PAGE_BYTES / 1024));
   lunfs_cache_lose (c, -EIO);
   lunfs_cache_count (c);
 }
@@ -54,6 +55,22 @@ drop_disowned (LunfsCache *c)
 
   lunfs_ranges_drop (&c->ranges, c->disowned_seq);
   say_disowned (c, n);
+}
+
+void
+lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask)
+{
+  uint32_t i = c->disowned_seq ? lunfs_pages_find (&c->pages, number) : LUNFS_NO_PAGE;
+  const LunfsPage *p;
+
+  if (i == LUNFS_NO_PAGE)
+    return;
+  p = lunfs_page (&c->pages, i);
+  if ((p->state != LUNFS_PAGE_UNSTABLE && p->state != LUNFS_PAGE_COMMITTING) || !is_disowned (c, i)
+      || (p->kept & ~mask) == 0)
+    return;
+  lunfs_pages_forget (&c->pages, i, p->kept);
+  say_disowned (c, 1);
 }
 
 void
@@ -91,7 +108,7 @@ recovery_ended (LunfsCache *c)
 
   c->recovering = false;
   if (c->recovery_failed)
-    return; /* the session is down again: lunfs_cache_up comes again */
+    return;                /* the session is down again: lunfs_cache_up comes again */
   while (t->recover.n > 0) /* refused: tried again later, like any other */
     lunfs_pages_recovered (t, t->recover.head);
   if (!c->wce) { /* written through */

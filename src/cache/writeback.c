@@ -85,6 +85,7 @@ lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
 
     if (only_existing && lunfs_pages_find (t, n) == LUNFS_NO_PAGE)
       continue;
+    lunfs_cache_disown_page (c, n, mask);
     i = lunfs_pages_prepare (t, n);
     if (i == LUNFS_NO_PAGE) {
       if (state == LUNFS_PAGE_DIRTY) /* what of it is in pages is right, and is written with the rest */
