@@ -224,6 +224,7 @@ answer_all (int result)
 {
   bool any;
 
+  turn ();
   do {
     any = false;
     for (unsigned i = 0; i < nsent; i++)
