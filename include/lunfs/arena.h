@@ -73,7 +73,7 @@ typedef struct {
   uint64_t number; /* its data's place in the LUN, in units of LUNFS_PAGE_BYTES */
   uint64_t seq;    /* of the write that came last */
   uint16_t lun;    /* index in LunfsArena.luns */
-  uint8_t blocks;  /* bit b: logical block b of the page; if blocks are larger than a page: bit 0 */
+  uint8_t blocks;  /* bit b: logical block b of the page */
   uint8_t kept;    /* published last, withdrawn first */
 } LunfsArenaPage;
 

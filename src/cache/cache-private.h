@@ -71,8 +71,9 @@ struct LunfsCache {
   LunfsPages pages;
   LunfsRanges ranges;
   bool wce, dpofua;
-  bool cached;                    /* reads are served from memory */
-  bool delayed;                   /* writes are answered from memory */
+  bool cached;    /* reads are served from memory */
+  bool delayed;   /* writes are answered from memory */
+  bool keeps;     /* what is written stays in memory until it is stable; else it is stable before it is answered */
   uint64_t size_bytes, max_bytes; /* of the LUN; of one command */
   GQueue finished;                /* answered without having been sent, at the end of the pass */
   LunfsDefer finish;
@@ -177,6 +178,9 @@ void lunfs_cache_commit_init (LunfsCache *c);
 void lunfs_cache_commit_clear (LunfsCache *c);
 
 /* recover.c */
+/* Before a write to blocks @mask of page @number: others of it that are kept and must not be written again do not go with the new ones.  If
+ * the target loses them now, nobody could tell: so it is a loss already. */
+void lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask);
 /* Some RECOVER pages have been written. */
 void lunfs_cache_recover_some (LunfsCache *c);
 

@@ -107,9 +107,11 @@ lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size, uint
   lunfs_pages_geometry (&c->pages, block_size, nblocks);
   c->size_bytes = nblocks * block_size;
   c->max_bytes = MAX (max_bytes, block_size);
-  /* A block that is larger than a page, or a target that takes less than a page at a time: nobody has seen one lately. */
-  c->cached = (c->conf.mode == LUNFS_CACHE_WRITEBACK || c->conf.mode == LUNFS_CACHE_WRITETHROUGH)
-              && block_size <= LUNFS_PAGE_BYTES && max_bytes >= LUNFS_PAGE_BYTES;
+  /* Blocks that are larger than a page, nobody has seen them lately: half a block must never be written (again), and a page
+   * knows nothing of its neighbour.  Nor a target that takes less than a page at a time. */
+  c->keeps = block_size <= LUNFS_PAGE_BYTES;
+  c->cached = (c->conf.mode == LUNFS_CACHE_WRITEBACK || c->conf.mode == LUNFS_CACHE_WRITETHROUGH) && c->keeps
+              && max_bytes >= LUNFS_PAGE_BYTES;
   c->delayed = c->cached && c->conf.mode == LUNFS_CACHE_WRITEBACK;
 }
 
@@ -241,7 +243,7 @@ lunfs_cache_new (const LunfsCacheConf *conf)
   c->lane = conf->lane;
   c->lower = conf->lower;
   c->stats = conf->stats;
-  c->wce = true; /* until we know better */
+  c->wce = c->keeps = true; /* until we know better */
   c->finish.run = finish_run;
   c->expire.fire = expire_fired;
   lunfs_request_init (&c->range);

@@ -459,8 +459,10 @@ move (LunfsPages *t, uint32_t i, unsigned state)
     count (t, was, -1);
   if (is_pending (was) && !is_pending (state) && state != LUNFS_PAGE_OLD)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
-  if (!is_pending (state))
+  if (!is_pending (state)) {
     clear_flag (t, p, LUNFS_PAGE_RECOVER, &t->nrecover);
+    p->flags &= (uint8_t) ~LUNFS_PAGE_ALONE;
+  }
   if (is_pending (state) && !is_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;

@@ -58,6 +58,22 @@ drop_disowned (LunfsCache *c)
 }
 
 void
+lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask)
+{
+  uint32_t i = c->disowned_seq ? lunfs_pages_find (&c->pages, number) : LUNFS_NO_PAGE;
+  const LunfsPage *p;
+
+  if (i == LUNFS_NO_PAGE)
+    return;
+  p = lunfs_page (&c->pages, i);
+  if ((p->state != LUNFS_PAGE_UNSTABLE && p->state != LUNFS_PAGE_COMMITTING) || !is_disowned (c, i)
+      || (p->kept & ~mask) == 0)
+    return;
+  lunfs_pages_forget (&c->pages, i, p->kept);
+  say_disowned (c, 1);
+}
+
+void
 lunfs_cache_disown (LunfsCache *c)
 {
   LunfsPages *t = &c->pages;
@@ -65,6 +81,7 @@ lunfs_cache_disown (LunfsCache *c)
 
   c->disowned_seq = t->seq;
   c->range_seq = MAX (c->range_seq, c->disowned_seq);
+  c->send_error = 0; /* what failed is given up */
   n = drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (c->recovering)
     n += drop_from (c, &t->recover);

@@ -78,6 +78,8 @@ lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
   uint64_t end = req->offset + req->length;
   bool only_existing = state == LUNFS_PAGE_CLEAN && !c->cached, all = true;
 
+  if (!c->keeps)
+    return false;
   t->seq++;
   if (!only_existing && may_adopt (req) && adopt (c, req, state))
     return true;
@@ -88,6 +90,7 @@ lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state)
 
     if (only_existing && lunfs_pages_find (t, n) == LUNFS_NO_PAGE)
       continue;
+    lunfs_cache_disown_page (c, n, mask);
     i = lunfs_pages_prepare (t, n);
     if (i == LUNFS_NO_PAGE) {
       if (state == LUNFS_PAGE_DIRTY) /* what of it is in pages is right, and is written with the rest */
@@ -397,13 +400,30 @@ is_disowned (const LunfsCache *c, uint32_t i)
   return c->pages.arena->pages[i].seq <= c->disowned_seq;
 }
 
+/* The WRITE of an OLD page has ended.  Whoever was held for it may be sent now, unless it must not be any more. */
+static void
+old_page_ended (LunfsCache *c, uint32_t i, bool failed)
+{
+  LunfsPages *t = &c->pages;
+  uint32_t peer = lunfs_page (t, i)->peer;
+
+  if (failed)
+    lunfs_pages_hand_over (t, i);
+  else
+    lunfs_pages_release (t, i);
+  if (peer != LUNFS_NO_PAGE && lunfs_page (t, peer)->state == LUNFS_PAGE_DIRTY && is_disowned (c, peer)) {
+    lunfs_pages_drop (t, peer);
+    lunfs_cache_lose (c, -EIO);
+  }
+}
+
 static void
 page_written (LunfsCache *c, uint32_t i, bool stable)
 {
   LunfsPages *t = &c->pages;
 
   if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD)
-    lunfs_pages_release (t, i);
+    old_page_ended (c, i, false);
   else if (!stable || lunfs_page (t, i)->kept != lunfs_page (t, i)->dirty) /* others of its blocks are unstable */
     lunfs_pages_set (t, i, LUNFS_PAGE_UNSTABLE);
   else if (c->cached)
@@ -421,7 +441,7 @@ page_failed (LunfsCache *c, uint32_t i, int result)
   LunfsPages *t = &c->pages;
 
   if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD) {
-    lunfs_pages_hand_over (t, i);
+    old_page_ended (c, i, true);
     return;
   }
   if (result == -ECANCELED) {
@@ -458,6 +478,7 @@ send_done (LunfsRequest *req)
   int result = req->result;
   bool fua = req->flags & LUNFS_REQ_FUA, recover = req->flags & LUNFS_REQ_RECOVERY;
   bool stable = !c->wce || (fua && c->dpofua && lunfs_ranges_count (&c->ranges) == 0);
+  bool tried_again = result != 0 && result != -ECANCELED && result != -EINTR; /* by us; EINTR: disowned */
 
   c->sending_bytes -= req->length;
   if (result == 0 && s->left) {
@@ -479,7 +500,7 @@ send_done (LunfsRequest *req)
     c->written += !stable;
     c->send_error = 0;
     lunfs_cache_consider_commit (c);
-  } else if (result != -ECANCELED) {
+  } else if (tried_again) {
     c->send_error = result;
     if (!c->retry.slot)
       lunfs_lane_arm (c->lane, &c->retry, RETRY_US);
@@ -495,7 +516,7 @@ send_done (LunfsRequest *req)
     }
     lunfs_cache_recover_some (c);
   }
-  lunfs_cache_drained (c, result == -ECANCELED ? 0 : result);
+  lunfs_cache_drained (c, tried_again ? result : 0);
   lunfs_cache_unblock (c);
   lunfs_cache_release_held (c);
   lunfs_cache_kick (c);
