@@ -578,6 +578,10 @@ kick_run (LunfsDefer *defer)
   }
   c->retry_now = false;
   send_some (c, &t->list[LUNFS_PAGE_DIRTY]);
+  if (t->list[LUNFS_PAGE_DIRTY].n == 0) { /* what comes now waits for its own delay */
+    c->due = false;
+    lunfs_lane_cancel (c->lane, &c->delay);
+  }
 }
 
 void
