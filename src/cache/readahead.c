@@ -3,6 +3,7 @@
 
 #include "cache/readahead.h"
 #include "cache/recent.h"
+#include "cache/stream.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -25,41 +26,13 @@
 #define CERTAIN LUNFS_POINTS_CERTAIN
 #define LIKELY 3
 #define MAX_POINTS 32
-#define MAX_TRUST 64
-/* Reads of the LUN since the last progress. */
-#define AT_ONCE 16
-#define SOON 32
-#define FORGOTTEN 64
-#define MOVING 1024
-/* Reads of the stream. */
-#define MAX_MISSING 48
-#define PAST 256
-#define RECENT_PAST 64
 #define MAX_CREDIT (2 * MIB)
 #define CREDIT_SHARE 512
 #define MAX_WASTES 6
 #define REST (8 * MIB)
 
-typedef struct {
-  uint64_t front;    /* sequential: end of the furthest read; strided: start of the next one */
-  int64_t stride;    /* 0: sequential */
-  uint64_t length;   /* of its reads; sequential: the longest of late */
-  uint64_t unit;     /* how far one read moves it: length or the stride's magnitude */
-  uint64_t worth;    /* bytes fetched for one read, within rounding: length, aligned, but no more than the stride */
-  uint64_t missing;  /* bytes behind front not read so far */
-  uint64_t origin;   /* what was asked for lies between origin and edge */
-  uint64_t edge;     /* sequential and forward: its end; backward: its start */
-  uint64_t next;     /* strided: start of the first read not asked for */
-  uint64_t window;   /* 0: stopped */
-  uint64_t consumed; /* since the window changed */
-  uint64_t wasted;   /* since it was halved */
-  uint64_t rest;     /* stopped: bytes until it may try again */
-  uint64_t stake;    /* taken from the credit */
-  uint64_t progress_at, used_at;
-  uint8_t points, wastes;
-  uint8_t trust; /* 0: only reads just where they are expected are its own */
-  bool in_use, hurry;
-} Stream;
+typedef LunfsStream Stream;
+typedef LunfsMatch Match;
 
 struct LunfsReadAhead {
   uint64_t max_bytes, align;
@@ -73,8 +46,6 @@ struct LunfsReadAhead {
   LunfsRecent recent;
 };
 
-typedef enum { NONE, AGAIN, BEHIND, AHEAD, EXACT } Match;
-
 static uint64_t
 down (const LunfsReadAhead *ra, uint64_t pos)
 {
@@ -85,12 +56,6 @@ static uint64_t
 up (const LunfsReadAhead *ra, uint64_t pos)
 {
   return down (ra, pos + ra->align - 1);
-}
-
-static uint64_t
-minus (uint64_t a, uint64_t b)
-{
-  return a > b ? a - b : 0;
 }
 
 void
@@ -130,66 +95,12 @@ first_window (const LunfsReadAhead *ra, uint64_t length)
   return MIN (CLAMP (4 * length, MIN_FIRST_WINDOW, MAX_FIRST_WINDOW), ra->max_bytes);
 }
 
-static bool
-certain (const Stream *s)
-{
-  return s->points >= CERTAIN;
-}
-
 static void
 set_zone (LunfsReadAhead *ra, const Stream *s)
 {
   size_t i = (size_t) (s - ra->streams);
-  uint64_t before = (s->stride < 0 ? MAX_MISSING : PAST) * s->unit;
-  uint64_t after = (s->stride < 0 ? PAST : MAX_MISSING) * s->unit;
 
-  ra->zone[i] = minus (s->front, before);
-  ra->zone_length[i] = s->front + after + 1 - ra->zone[i];
-}
-
-/* How a read of [offset, end) fits to a sequential stream that made progress @ago reads ago. */
-static Match
-match_sequential (const Stream *s, uint64_t offset, uint64_t end, uint64_t ago)
-{
-  if (offset <= s->front && end > s->front)
-    return EXACT;
-  if (ago > (certain (s) ? MOVING : AT_ONCE) || s->trust == 0)
-    return NONE;
-  if (offset > s->front)
-    return s->missing + (offset - s->front) <= MAX_MISSING * MIN (end - offset, s->length) ? AHEAD : NONE;
-  if (s->missing)
-    return BEHIND;
-  return ago <= SOON ? AGAIN : NONE;
-}
-
-static Match
-match_strided (const Stream *s, uint64_t offset, uint64_t end, uint64_t ago)
-{
-  int64_t distance = (int64_t) (offset - s->front), steps;
-
-  if (end - offset != s->length)
-    return NONE;
-  if (distance == 0)
-    return EXACT;
-  if (ago > MOVING || !certain (s) || s->trust == 0 || distance % s->stride != 0)
-    return NONE;
-  steps = distance / s->stride;
-  if (steps > 0)
-    return s->missing + (uint64_t) steps * s->worth <= MAX_MISSING * s->worth ? AHEAD : NONE;
-  if (s->missing)
-    return BEHIND;
-  return ago <= SOON ? AGAIN : NONE;
-}
-
-static Match
-match (const LunfsReadAhead *ra, const Stream *s, uint64_t offset, uint64_t end)
-{
-  uint64_t ago = ra->now - s->progress_at;
-
-  if (!certain (s) && ago > FORGOTTEN)
-    return NONE;
-
-  return s->stride ? match_strided (s, offset, end, ago) : match_sequential (s, offset, end, ago);
+  lunfs_stream_zone (s, &ra->zone[i], &ra->zone_length[i]);
 }
 
 /* The stream the read belongs to, best match first; NULL: none. */
@@ -199,12 +110,12 @@ find_stream (LunfsReadAhead *ra, uint64_t offset, uint64_t end, Match *how)
   unsigned near = 0;
   Stream *best = NULL;
 
-  *how = NONE;
+  *how = LUNFS_MATCH_NONE;
   for (unsigned i = 0; i < STREAMS; i++)
     near |= (unsigned) (offset - ra->zone[i] < ra->zone_length[i]) << i;
   for (; near; near &= near - 1) {
     Stream *s = &ra->streams[__builtin_ctz (near)];
-    Match m = match (ra, s, offset, end);
+    Match m = lunfs_stream_match (s, ra->now, offset, end);
 
     /* Of equals the sequential one: strides show by chance in what is read out of order. */
     if (m > *how || (m == *how && best && best->stride && !s->stride)) {
@@ -219,26 +130,12 @@ find_stream (LunfsReadAhead *ra, uint64_t offset, uint64_t end, Match *how)
 static void
 add_points (LunfsReadAhead *ra, Stream *s, Match how)
 {
-  if (ra->now - s->progress_at <= SOON)
-    s->points = (uint8_t) MIN (s->points + (how == EXACT ? EXPECTED : NEARBY), MAX_POINTS);
-  if (certain (s)) {
+  if (ra->now - s->progress_at <= LUNFS_STREAM_SOON)
+    s->points = (uint8_t) MIN (s->points + (how == LUNFS_MATCH_EXACT ? EXPECTED : NEARBY), MAX_POINTS);
+  if (lunfs_stream_certain (s)) {
     ra->credit = MIN (ra->credit + s->stake, MAX_CREDIT);
     s->stake = 0;
   }
-}
-
-/* Reads that only are in the neighbourhood hit all of the past alike, those of a stream what has just been passed. */
-static void
-judge (Stream *s, uint64_t offset, Match how)
-{
-  uint64_t distance = s->stride < 0 ? offset - s->front : s->front - offset;
-
-  if (how == EXACT)
-    s->trust = (uint8_t) MIN (s->trust + EXPECTED, MAX_TRUST);
-  else if (how == BEHIND && distance <= RECENT_PAST * s->unit)
-    s->trust = (uint8_t) MIN (s->trust + 1, MAX_TRUST);
-  else if (how != AHEAD)
-    s->trust = (uint8_t) minus (s->trust, 2);
 }
 
 /* Bytes of progress, already counted in front and missing, to the window. */
@@ -246,7 +143,7 @@ static void
 consume (const LunfsReadAhead *ra, Stream *s, uint64_t bytes)
 {
   if (s->window == 0) {
-    s->rest = minus (s->rest, bytes);
+    s->rest -= MIN (s->rest, bytes);
     if (s->rest == 0) {
       s->window = first_window (ra, s->length);
       s->wastes = 0;
@@ -267,32 +164,15 @@ consume (const LunfsReadAhead *ra, Stream *s, uint64_t bytes)
 static void
 advance (LunfsReadAhead *ra, Stream *s, uint64_t offset, uint64_t end, Match how)
 {
-  uint64_t bytes = s->stride ? s->worth : end - offset;
+  uint64_t bytes = lunfs_stream_move (s, offset, end, how);
 
   s->used_at = ra->now;
-  judge (s, offset, how);
-  if (how == AGAIN)
+  if (how == LUNFS_MATCH_AGAIN)
     return;
-  if (how == BEHIND) {
-    bytes = MIN (bytes, s->missing);
-    s->missing -= bytes;
-  } else if (s->stride) {
-    s->missing += (uint64_t) ((int64_t) (offset - s->front) / s->stride) * s->worth;
-    s->front = (uint64_t) ((int64_t) offset + s->stride);
-  } else {
-    /* Nobody may ever come for what is missing; then it is forgotten bit by bit. */
-    s->missing = how == AHEAD ? s->missing + (offset - s->front) : s->missing - s->missing / 16;
-    bytes = how == AHEAD ? bytes : end - s->front;
-    s->front = end;
-    s->length = s->unit = s->worth = MAX (end - offset, s->length - s->length / 16);
-  }
   add_points (ra, s, how);
   s->progress_at = ra->now;
   consume (ra, s, bytes);
   set_zone (ra, s);
-  /* Backward and at the start of the LUN: nothing is left to expect. */
-  if (s->front >= MAX_POSITION)
-    ra->zone_length[s - ra->streams] = 0;
 }
 
 /* NULL: the evidence does not suffice. */
@@ -310,10 +190,11 @@ create (LunfsReadAhead *ra, const LunfsTrace *trace)
     return NULL;
   for (unsigned i = 0; i < STREAMS; i++) {
     Stream *other = &ra->streams[i];
-    bool inside = other->front + PAST * length >= end && other->front <= end + MAX_MISSING * length;
+    bool inside =
+        other->front + LUNFS_STREAM_PAST * length >= end && other->front <= end + LUNFS_STREAM_MISSING * length;
 
     /* It was taken for strided because it came out of order. */
-    if (!stride && other->in_use && other->stride && !certain (other) && inside) {
+    if (!stride && other->in_use && other->stride && !lunfs_stream_certain (other) && inside) {
       other->in_use = false;
       ra->zone_length[i] = 0;
     }
@@ -330,7 +211,7 @@ create (LunfsReadAhead *ra, const LunfsTrace *trace)
     .progress_at = ra->now,
     .used_at = ra->now,
     .points = (uint8_t) MIN (points, MAX_POINTS),
-    .trust = MAX_TRUST / 2,
+    .trust = LUNFS_STREAM_TRUST,
     .in_use = true,
   };
   s->worth = stride ? MIN (up (ra, length), s->unit) : length;
@@ -348,6 +229,8 @@ consider (LunfsReadAhead *ra, uint64_t offset, uint64_t end)
   bool at_start = offset == 0 && end >= MIN_LENGTH_AT_START && trace.points < LIKELY;
   Stream *s;
 
+  for (unsigned i = 0; at_start && i < STREAMS; i++) /* the same again, not a new reader */
+    at_start = !ra->streams[i].in_use || ra->streams[i].front != end;
   if (at_start)
     trace = (LunfsTrace){ offset, end, 0, LIKELY };
   s = create (ra, &trace);
@@ -440,7 +323,7 @@ ask_strided (const LunfsReadAhead *ra, Stream *s, uint64_t size, Asking *a)
 static unsigned
 ask (LunfsReadAhead *ra, Stream *s, uint64_t size, LunfsReadAheadRange *out, unsigned max)
 {
-  Asking a = { .out = out, .max = max, .budget = certain (s) ? UINT64_MAX : ra->credit };
+  Asking a = { .out = out, .max = max, .budget = lunfs_stream_certain (s) ? UINT64_MAX : ra->credit };
 
   if (s->window == 0)
     return 0;
@@ -449,7 +332,7 @@ ask (LunfsReadAhead *ra, Stream *s, uint64_t size, LunfsReadAheadRange *out, uns
     ask_strided (ra, s, size, &a);
   else
     ask_sequential (ra, s, size, &a);
-  if (!certain (s)) {
+  if (!lunfs_stream_certain (s)) {
     s->stake += ra->credit - a.budget;
     ra->credit = a.budget;
   }

@@ -6,27 +6,28 @@
  * length (strided; reading backward is a stride of minus the length).  There are 16, found by position, since a LUN knows
  * no open files; the least recently used is replaced.  Reads that belong to no stream are remembered, the last 32.
  *
- *  born     Sequential: when a read continues a remembered one, or at once for 64 KiB and more at offset 0.  Strided: at
- *           the third of equal distance if they came at equal intervals, else at the fourth.  32 reads are what a stream
- *           among 16 shows in two rounds.
- *  evidence A read just where it was expected is worth 3 points, one nearby 1; 9 points make a stream certain: 4 reads
- *           in a row, which random reads in 16 MiB show once in millions.  What an uncertain one asks for is paid from a
- *           credit of 2 MiB, given back when it turns out to be certain, and else earned with 1/512 of what users read.
- *           So two reads in a row suffice as long as guesses were good, and random reads, which are adjacent by chance
- *           however small their area is, cost 2 MiB once and 0.2 %.  Without credit a stream is born certain or not
- *           at all.
+ *  born     Sequential: when a read continues a remembered one, or at once for 64 KiB and more at offset 0.  Strided, up
+ *           to 16 MiB apart: at the third of equal distance if they came at equal intervals, else at the fourth.  32
+ *           reads are what a stream among 16 shows in two rounds.  (recent.h)
+ *  evidence A read just where it was expected is worth 3 points, one nearby 1, if it comes within 32 reads of the LUN; 9
+ *           points make a stream certain: 4 reads in a row, which random 4 KiB reads in 16 MiB show once in millions.
+ *           What an uncertain one asks for is paid from a credit of 2 MiB, given back when it turns out to be certain, and
+ *           else earned with 1/512 of what users read.  So two reads in a row suffice as long as guesses were good, and
+ *           random reads, which are adjacent by chance the more the smaller their area is, cost 2 MiB once and 0.2 %.
+ *           Without credit a stream is born certain or not at all.
+ *           Where an area has only hundreds of places to read (128 KiB reads in 64 MiB), random reads do become certain
+ *           by chance, and what is fetched stays in that area: there the cache, which skips what it has, is the limit.
  *  order    Asynchronous readers with a depth of 32 come out of order by as much: up to 48 reads' worth may be missing
- *           behind the furthest read, and 64 reads back is the recent past.  Reads in there belong to the stream; what was
- *           missing counts as progress, what is read again does not.  This holds while the stream moves: for 1024 reads
- *           of the LUN after its last progress if it is certain, else for 32.  After that only a read just where it was
- *           expected continues it.  Nearby reads that come rarely take points away.
+ *           behind the furthest read, and some come late.  Reads in there belong to the stream; what was missing counts as
+ *           progress, what is read again does not.  This holds while the stream moves, and as long as such reads look
+ *           like a stream's (stream.h).  After that only a read just where it was expected continues it.
  *  grows    The first window is four reads, within 128 KiB and 1 MiB: at the least two blocks of the cache, at the most
  *           half of the credit.  It doubles when half of it has been consumed (after a waste: four times of it), or
  *           when a reader had to wait.  A quarter of it at a time is asked for, at most 1 MiB, so that requests are
  *           large and half of the window is always ahead.
  *  shrinks  Fetched bytes thrown away unread halve it, at once and then once per window thrown away.  Six times
  *           without growth in between stop the stream; when it has moved on by 8 MiB, it may try again.
- *  dies     by being replaced.
+ *  dies     By being replaced; an uncertain one after 64 reads of the LUN without progress.
  *
  * The first range of a stream begins with the block its reader is in, which may overlap what the user asks for now; two
  * streams may ask for the same.  So the cache skips what it has or is fetching.

@@ -5,7 +5,7 @@
 
 #define BS 512
 #define SECOND G_USEC_PER_SEC
-#define NBLOCKS 64
+#define NBLOCKS 1024
 
 static Row row;
 static LunfsRequest req;
@@ -224,8 +224,8 @@ END_TEST
 /* Somebody takes the LUN while we write again what it had lost. */
 START_TEST (test_taken_in_recovery)
 {
-  for (unsigned i = 0; i < 30; i++)
-    ck_assert_int_eq (io (LUNFS_OP_WRITE, i, 1, 0x11), 0);
+  for (unsigned i = 0; i < 40; i++) /* far from each other, so that each is a WRITE of its own when it is written again */
+    ck_assert_int_eq (io (LUNFS_OP_WRITE, 16 * i, 1, 0x11), 0);
   lunfs_ram_power_loss (row.ram, 0);
   lunfs_ram_log (row.ram, true);
   lunfs_ram_fault (row.ram,
@@ -233,9 +233,9 @@ START_TEST (test_taken_in_recovery)
   row_until (&row, LUNFS_SESSION_DOWN, 2 * SECOND);
   row_until (&row, LUNFS_SESSION_UP, 5 * SECOND);
   ck_assert_uint_eq (row.takings, 1);
-  ck_assert_uint_eq (lunfs_ram_data (row.ram)[29 * BS], 0);
+  ck_assert_uint_eq (lunfs_ram_data (row.ram)[16 * 39 * BS], 0);
   ck_assert_uint_eq (lunfs_ram_stats (row.ram)->commands[0x8a],
-                     30 + 16); /* what was at the target when it was heard of */
+                     40 + 32); /* what was at the target when it was heard of */
   ck_assert_int_eq (io (LUNFS_OP_FLUSH, 0, 0, 0), -EIO);
 }
 END_TEST

@@ -20,10 +20,10 @@
 typedef struct {
   LunfsReadAhead *ra;
   uint64_t size;
-  uint8_t *block;    /* how often each was asked for */
+  uint8_t *block; /* how often each was asked for */
   uint64_t max_bytes;
   uint64_t read, fetched, late, twice; /* bytes; late: not there when read; twice: asked for once more */
-  uint64_t furthest; /* end of what was asked for */
+  uint64_t furthest;                   /* end of what was asked for */
   LunfsReadAheadRange out[64];
   unsigned n, max;
 } Cache;
@@ -129,8 +129,8 @@ static const struct {
   uint64_t length, distance;
   unsigned late;
 } crowds[] = {
-  { 4, 4 * KIB, 64 * MIB, 4 },  { 4, 128 * KIB, 64 * MIB, 4 }, { 12, 4 * KIB, 64 * MIB, 4 },
-  { 12, 128 * KIB, 64 * MIB, 4 }, { 12, MIB, 64 * MIB, 4 },    { 16, 128 * KIB, 64 * MIB, 4 },
+  { 4, 4 * KIB, 64 * MIB, 4 },    { 4, 128 * KIB, 64 * MIB, 4 }, { 12, 4 * KIB, 64 * MIB, 4 },
+  { 12, 128 * KIB, 64 * MIB, 4 }, { 12, MIB, 64 * MIB, 4 },      { 16, 128 * KIB, 64 * MIB, 4 },
 };
 
 START_TEST (test_interleaved)
@@ -168,7 +168,7 @@ START_TEST (test_out_of_order)
     while (next < READS && (_i % 2 || n % DEPTH == 0) && ndue < DEPTH)
       due[ndue++] = next++;
     pick = (unsigned) g_rand_int_range (rand, 0, (gint32) ndue);
-    if (!cache_read (&c, begin + due[pick] * length, length) && n >= 8 * DEPTH)
+    if (!cache_read (&c, begin + due[pick] * length, length) && due[pick] >= 8 * DEPTH)
       late++;
     due[pick] = due[--ndue];
   }
@@ -307,8 +307,8 @@ static const struct {
   unsigned others; /* random reads for each sequential one, on average */
   uint64_t length, area;
 } mixes[] = {
-  { 1, 4 * KIB, GIB },   { 1, 128 * KIB, GIB }, { 10, 4 * KIB, GIB }, { 10, 128 * KIB, GIB },
-  { 1, 4 * KIB, 16 * MIB }, { 4, 128 * KIB, 16 * MIB },
+  { 1, 4 * KIB, GIB },    { 1, 128 * KIB, GIB },    { 10, 4 * KIB, GIB },
+  { 10, 128 * KIB, GIB }, { 1, 4 * KIB, 16 * MIB }, { 4, 128 * KIB, 16 * MIB },
 };
 
 START_TEST (test_mix)
@@ -350,6 +350,8 @@ START_TEST (test_start)
   ck_assert_uint_eq (c.n, 1);
   ck_assert_uint_eq (c.out[0].offset, 64 * KIB);
   ck_assert_uint_eq (c.out[0].length, 256 * KIB);
+  cache_read (&c, 0, 64 * KIB);
+  ck_assert_uint_eq (c.n, 0);
   /* Half of it consumed: twice as much. */
   cache_read (&c, 64 * KIB, 64 * KIB);
   cache_read (&c, 128 * KIB, 64 * KIB);
@@ -585,9 +587,10 @@ START_TEST (test_speed)
       lunfs_read_ahead_demand (ra, 2 * GIB + s * 64 * MIB + i * 65536, 65536, 8 * GIB, out, 16);
   begin = clock ();
   for (unsigned i = 0; i < READS; i++) /* another order each time: the same would be sequential somewhere */
-    n += lunfs_read_ahead_demand (ra, at[(i * 2654435761u >> 7) % 4096] ^ (uint64_t) (i >> 12) << 14, 4096, 8 * GIB, out,
-                                  16);
-  printf ("# random read: %d ns (%u ranges in all)\n", (int) ((double) (clock () - begin) / CLOCKS_PER_SEC / READS * 1e9), n);
+    n += lunfs_read_ahead_demand (ra, at[(i * 2654435761u >> 7) % 4096] ^ (uint64_t) (i >> 12) << 14, 4096, 8 * GIB,
+                                  out, 16);
+  printf ("# random read: %d ns (%u ranges in all)\n",
+          (int) ((double) (clock () - begin) / CLOCKS_PER_SEC / READS * 1e9), n);
   g_rand_free (rand);
   lunfs_read_ahead_free (ra);
 }
@@ -604,7 +607,7 @@ main (void)
   tcase_set_timeout (tc, 30);
   tcase_add_loop_test (tc, test_sequential, 0, G_N_ELEMENTS (readers));
   tcase_add_loop_test (tc, test_interleaved, 0, G_N_ELEMENTS (crowds));
-  tcase_add_loop_test (tc, test_out_of_order, 0, 64);
+  tcase_add_loop_test (tc, test_out_of_order, 0, 32);
   tcase_add_test (tc, test_again);
   tcase_add_loop_test (tc, test_strided, 0, G_N_ELEMENTS (strides));
   tcase_add_test (tc, test_strided_interleaved);
