@@ -235,7 +235,7 @@ START_TEST (test_taken_in_recovery)
   ck_assert_uint_eq (row.takings, 1);
   ck_assert_uint_eq (lunfs_ram_data (row.ram)[16 * 39 * BS], 0);
   ck_assert_uint_eq (lunfs_ram_stats (row.ram)->commands[0x8a],
-                     40 + 32); /* what was at the target when it was heard of */
+                     40 + 16); /* what was at the target when it was heard of */
   ck_assert_int_eq (io (LUNFS_OP_FLUSH, 0, 0, 0), -EIO);
 }
 END_TEST
