@@ -7,7 +7,13 @@
 
 #include <errno.h>
 
+/* Zeroes up to this are written like any data, and answered at once; more is left to the target's WRITE SAME.  Discards are
+ * never answered before they are done: whether the range then reads as zeroes shows only after them. */
+#define ZERO_BYTES (128u << 10)
 #define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
+
+static uint8_t zeroes[ZERO_BYTES]; /* never written to */
+static struct iovec zeroes_iov = { zeroes, ZERO_BYTES };
 
 /* ---- answering ---- */
 
@@ -170,8 +176,15 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     else
       write_through (c, req);
     break;
-  case LUNFS_OP_DISCARD:
   case LUNFS_OP_ZERO:
+    if (c->delayed && req->length <= ZERO_BYTES && !c->send_error) {
+      req->iov = &zeroes_iov;
+      req->niov = 1;
+      lunfs_cache_write (c, req);
+      break;
+    }
+    /* fall through */
+  case LUNFS_OP_DISCARD:
     write_through (c, req);
     break;
   case LUNFS_OP_FLUSH:

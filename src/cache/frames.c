@@ -184,10 +184,10 @@ lunfs_frames_squeeze (LunfsFrames *f, LunfsFramesUser *user)
       largest = other;
     }
   }
-  /* Whoever has less than the asking one has no more than its share. */
+  g_mutex_unlock (&f->lock);
+  /* Whoever has less than the asking one has no more than its share.  Users leave when their lanes have stopped. */
   if (largest && most > atomic_load (&user->bytes) && !atomic_exchange (&largest->squeezed, true))
     lunfs_lane_post (largest->lane, &largest->squeeze);
-  g_mutex_unlock (&f->lock);
 }
 
 /* ---- what is kept ---- */

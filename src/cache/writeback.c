@@ -182,7 +182,7 @@ lunfs_cache_release_held (LunfsCache *c)
     LunfsRequest *req = g_queue_pop_head_link (&c->held)->data;
     unsigned before = c->held.length;
 
-    if (c->delayed && req->op == LUNFS_OP_WRITE && !(req->flags & LUNFS_REQ_FUA))
+    if (c->delayed && req->niov && !(req->flags & LUNFS_REQ_FUA)) /* data, or zeroes */
       accept (c, req);
     else
       lunfs_cache_through (c, req);
