@@ -192,7 +192,8 @@ submit (LunfsLayer *layer, LunfsRequest *req)
     lunfs_cache_flush (c, req);
     break;
   case LUNFS_OP_READ:
-    if (c->cached)
+    /* One that is gone, or another one under its number, is not there in parts either. */
+    if (c->cached && (c->fenced || !c->lower->ops->refuses (c->lower)))
       lunfs_cache_read (c, req);
     else
       c->lower->ops->submit (c->lower, req);
