@@ -30,10 +30,10 @@ set_up () { # as lun_is: a whole target with that LUN
 }
 # shellcheck disable=SC2054 # one word
 ours=("$disk" scsi_id=id-1-1,scsi_sn=sn11 512)
-# A write is waiting meanwhile; in no case may it reach the other disk.
+# A write and its fsync are waiting meanwhile; in no case may it reach the other disk.
 refuses () { # FILE PARAMETERS BLOCKSIZE
   kill_target
-  dd if="$scratch/new" of="$file" bs=64k count=1 oflag=direct conv=notrunc status=none 2>"$scratch/writer" &
+  dd if="$scratch/new" of="$file" bs=64k count=1 oflag=direct conv=notrunc,fsync status=none 2>"$scratch/writer" &
   writer=$!
   wait_for "[ \"\$(lun_get '$mnt' 1 .state)\" != up ]" 15
   restart_target set_up "$@"
@@ -41,7 +41,7 @@ refuses () { # FILE PARAMETERS BLOCKSIZE
   wait_for "lun_get '$mnt' 1 '.error | length > 0'" 15
   lun_get "$mnt" 1 '{state, error}'
   expect_fail timeout $((60 * slow)) dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none
-  wait "$writer" && fail "a write was acknowledged without its disk"
+  wait "$writer" && fail "fsync succeeded without the disk"
   same_data "$scratch/other" "$scratch/other-before"
 }
 goes_on () {

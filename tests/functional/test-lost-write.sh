@@ -29,14 +29,14 @@ files=$!
 exec 9>"$scratch/go"
 wait_for "grep -q written '$scratch/said'" 10
 fake preempt 0 # by another initiator, which may have written since
-dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none || :
+dd if="$file" of=/dev/null bs=4k skip=100 count=1 iflag=direct status=none || : # not in memory: a command
 logged "$mnt" 'another initiator has taken the reservation'
 relogins=$(lun_get "$mnt" 0 .counters.relogins)
 fake powerloss
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.relogins)\" -gt $relogins ]" 20
 lun_up "$mnt" 0
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.losses)\" = 1 ]" 10
-logged "$mnt" 'error: 1 writes .* not repeated'
+logged "$mnt" 'error: 4 KiB .* not written again'
 echo go >&9
 wait "$files"
 cat "$scratch/said"
