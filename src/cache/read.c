@@ -285,8 +285,11 @@ fill_pages (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
     unsigned k = number % LUNFS_PAGES_PER_CHUNK;
     uint32_t i;
 
-    if (f->req.niov + BLOCKS_PER_PAGE > LUNFS_REQUEST_IOV)
+    if (f->req.niov + BLOCKS_PER_PAGE > LUNFS_REQUEST_IOV) {
+      for (; chunk != LUNFS_NO_PAGE && k > 0 && k < LUNFS_PAGES_PER_CHUNK; k++)
+        lunfs_pages_give (&c->pages, chunk + k);
       return;
+    }
     if (k == 0) {
       chunk = LUNFS_NO_PAGE;
       if (end - number >= LUNFS_PAGES_PER_CHUNK && !lunfs_pages_take_chunk (&c->pages, &chunk))
