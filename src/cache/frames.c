@@ -3,6 +3,8 @@
 
 #include "cache/frames.h"
 
+#include "cache/ranges.h"
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -61,6 +63,7 @@ lunfs_frames_new (LunfsArena *arena, LunfsPool *pool, uint64_t limit_bytes, uint
   g_mutex_init (&f->lock);
   f->users = g_ptr_array_new ();
   find_left (f);
+  lunfs_ranges_reclaim (arena);
   return f;
 }
 

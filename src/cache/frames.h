@@ -44,7 +44,8 @@ typedef struct {
   uint64_t kept_bytes;             /* its part of the sum below; lane */
 } LunfsFramesUser;
 
-/* @kept_limit_bytes: bound of the written data of all LUNs that is not yet stable. */
+/* @kept_limit_bytes: bound of the written data of all LUNs that is not yet stable.  Once per worker, before there is any table:
+ * what a dead one has left is looked for. */
 LunfsFrames *lunfs_frames_new (LunfsArena *arena, LunfsPool *pool, uint64_t limit_bytes, uint64_t kept_limit_bytes);
 void lunfs_frames_free (LunfsFrames *frames);
 LunfsPage *lunfs_frames_pages (const LunfsFrames *frames);

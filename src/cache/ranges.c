@@ -3,12 +3,20 @@
 
 #include "cache/ranges.h"
 
-enum { FREE, KEPT, RESERVED }; /* RESERVED: being filled in; a dead worker's is free again */
+enum { FREE, KEPT, RESERVED }; /* RESERVED: being filled in */
 
 static LunfsArenaRange *
 slot (const LunfsRanges *r, GList *link)
 {
   return &r->arena->ranges[GPOINTER_TO_UINT (link->data)];
+}
+
+void
+lunfs_ranges_reclaim (LunfsArena *arena)
+{
+  for (unsigned i = 0; i < LUNFS_ARENA_RANGES; i++)
+    if (arena->ranges[i].kept == RESERVED)
+      arena->ranges[i].kept = FREE;
 }
 
 void

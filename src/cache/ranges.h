@@ -14,6 +14,8 @@ typedef struct {
   unsigned hint;
 } LunfsRanges;
 
+/* Slots that a dead worker was about to fill are free again.  Once, before there is any LunfsRanges. */
+void lunfs_ranges_reclaim (LunfsArena *arena);
 void lunfs_ranges_init (LunfsRanges *r, LunfsArena *arena, unsigned lun);
 void lunfs_ranges_clear (LunfsRanges *r); /* what is kept stays in the arena */
 /* What an earlier worker left, in order.  Returns the highest seq of it, 0 = none. */

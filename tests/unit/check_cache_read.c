@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads of the cache: what comes from memory, what is fetched, who waits for whom, and what must not stay. */
+#include "config.h"
+
+#include "cache-harness.h"
+
+static void
+begin (LunfsCacheMode mode, uint32_t block_size)
+{
+  setup ();
+  start (mode, block_size);
+  memset (disk, 0xff, 4 << 20);
+}
+
+static void
+start_pages (void)
+{
+  begin (LUNFS_CACHE_WRITETHROUGH, 4096);
+}
+
+static void
+start_blocks (void)
+{
+  begin (LUNFS_CACHE_WRITEBACK, 512);
+}
+
+static void
+start_ahead (void)
+{
+  setup ();
+  conf.read_ahead_bytes = 1 << 20;
+  start (LUNFS_CACHE_WRITEBACK, 4096);
+  for (unsigned i = 0; i < 2000; i++)
+    memset (disk + (size_t) i * LUNFS_PAGE_BYTES, (int) i & 0xff, LUNFS_PAGE_BYTES);
+}
+
+/* From memory, all of it @value. */
+static void
+hits (unsigned n, uint64_t lba, uint64_t nblocks, unsigned value)
+{
+  unsigned before = nsent;
+
+  put (n, LUNFS_OP_READ, 0, lba, nblocks);
+  ck_assert_uint_eq (nsent, before);
+  ends (n, 0);
+  holds (n, 0, nblocks, value);
+}
+
+static void
+misses (unsigned n, uint64_t lba, uint64_t nblocks, unsigned value)
+{
+  unsigned before = nsent;
+
+  put (n, LUNFS_OP_READ, 0, lba, nblocks);
+  ck_assert_uint_gt (nsent, before);
+  ck_assert (!io[n].done);
+  while (!io[n].done)
+    answer (before++, 0);
+  ends (n, 0);
+  holds (n, 0, nblocks, value);
+}
+
+/* ---- hits and misses ---- */
+
+START_TEST (test_hit)
+{
+  misses (0, 10, 3, 0xff);
+  ck_assert_uint_eq (nsent, 1);
+  hits (0, 10, 3, 0xff);
+  hits (1, 11, 1, 0xff);
+  put (2, LUNFS_OP_READ, 0, 8, 8); /* what is missing, on both sides */
+  is_sent (1, LUNFS_OP_READ, 8, 2, 0);
+  is_sent (2, LUNFS_OP_READ, 13, 3, 0);
+  answer (2, 0);
+  ck_assert (!io[2].done);
+  answer (1, 0);
+  ends (2, 0);
+  holds (2, 0, 8, 0xff);
+  ck_assert_uint_eq (LUNFS_VALUE (&stats, cache_hits), 2);
+  ck_assert_uint_eq (LUNFS_VALUE (&stats, cache_misses), 2);
+}
+END_TEST
+
+/* Nothing is copied where the reader allows it and the pages are not in too many places. */
+START_TEST (test_lend)
+{
+  misses (0, 0, 2, 0xff);
+  memset (disk, 0x11, LUNFS_PAGE_BYTES);
+  written (1, 1, 1);
+  written (2, 40, 1);
+  written (3, 2, 1);
+  prepare_io (5, LUNFS_OP_READ, LUNFS_REQ_LEND, 0, 3);
+  io[5].req.niov = _i ? 1 : 3;
+  for (unsigned i = 1; i < 3; i++)
+    io[5].iov[i] = (struct iovec){ io[5].data, 0 };
+  submit_io (5);
+  ends (5, 0);
+  holds (5, 0, 1, 0xff);
+  holds (5, 1, 1, 2);
+  holds (5, 2, 1, 4);
+  ck_assert_uint_le (io[5].req.niov, 3);
+  if (_i) /* one place for what is in two */
+    ck_assert_ptr_eq (io[5].iov[0].iov_base, io[5].data);
+  else
+    ck_assert ((uint8_t *) io[5].iov[0].iov_base >= arena->chunks
+               && (uint8_t *) io[5].iov[0].iov_base < arena->chunks + CHUNKS * LUNFS_CHUNK_BYTES);
+}
+END_TEST
+
+START_TEST (test_join)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  put (1, LUNFS_OP_READ, 0, 5, 2);
+  put (2, LUNFS_OP_READ, 0, 7, 3);
+  ck_assert_uint_eq (nsent, 2);
+  is_sent (0, LUNFS_OP_READ, 4, 4, 0);
+  is_sent (1, LUNFS_OP_READ, 8, 2, 0);
+  answer (1, 0);
+  ck_assert (!io[2].done);
+  answer (0, 0);
+  for (unsigned i = 0; i < 3; i++) {
+    ends (i, 0);
+    holds (i, 0, io[i].req.length / bs, 0xff);
+  }
+}
+END_TEST
+
+/* Another's error is not one's own. */
+START_TEST (test_read_fails)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  put (1, LUNFS_OP_READ, 0, 5, 2);
+  answer (0, -EIO);
+  ends (0, -EIO);
+  ck_assert (!io[1].done);
+  is_sent (1, LUNFS_OP_READ, 5, 2, 0);
+  answer (1, 0);
+  ends (1, 0);
+  holds (1, 0, 2, 0xff);
+  misses (2, 4, 1, 0xff);
+}
+END_TEST
+
+START_TEST (test_unaligned)
+{
+  put (0, LUNFS_OP_READ, 0, 3, 18);
+  is_sent (0, LUNFS_OP_READ, 0, 24, 0);
+  answer (0, 0);
+  ends (0, 0);
+  holds (0, 0, 18, 0xff);
+  put (1, LUNFS_OP_READ, 0, 8 * 400 + 1, IO_BYTES / 512 - 2); /* 256 pages, not whole */
+  answer_all (0);
+  ends (1, 0);
+  holds (1, 0, 4, 0xff);
+  put (2, LUNFS_OP_READ, 0, 8 * 700 + 5, IO_BYTES / 512); /* 257 */
+  answer_all (0);
+  ends (2, 0);
+  holds (2, 0, IO_BYTES / 512, 0xff);
+  ck_assert_uint_eq (nsent, 4);
+}
+END_TEST
+
+START_TEST (test_small_commands)
+{
+  info.limits.max_transfer_blocks = 100; /* 12 pages */
+  up ();
+  put (0, LUNFS_OP_READ, 0, 0, 400);
+  for (unsigned i = 0; i < nsent; i++)
+    ck_assert_uint_le (sent[i]->length, 12 * LUNFS_PAGE_BYTES);
+  answer_all (0);
+  ends (0, 0);
+  holds (0, 0, 400, 0xff);
+}
+END_TEST
+
+START_TEST (test_end_of_lun)
+{
+  info.capacity.nblocks -= 3;
+  up ();
+  memset (disk + DISK_BYTES - LUNFS_PAGE_BYTES, 0x77, LUNFS_PAGE_BYTES);
+  put (0, LUNFS_OP_READ, 0, info.capacity.nblocks - 1, 1);
+  is_sent (0, LUNFS_OP_READ, info.capacity.nblocks - 5, 5, 0);
+  answer (0, 0);
+  ends (0, 0);
+  holds (0, 0, 1, 0x77);
+  hits (1, info.capacity.nblocks - 5, 5, 0x77);
+}
+END_TEST
+
+/* ---- pages of which some blocks are there ---- */
+
+START_TEST (test_partly_valid)
+{
+  written (0, 1, 1);
+  written (1, 6, 1);
+  put (2, LUNFS_OP_READ, 0, 0, 8);
+  is_sent (0, LUNFS_OP_READ, 0, 8, 0);
+  answer (0, 0);
+  ends (2, 0);
+  holds (2, 0, 1, 0xff);
+  holds (2, 1, 1, 1);
+  holds (2, 2, 4, 0xff);
+  holds (2, 6, 1, 2);
+  holds (2, 7, 1, 0xff);
+  hits (3, 2, 4, 0xff);
+  hits (4, 1, 1, 1);
+  answer_all (0);
+  put (5, LUNFS_OP_FLUSH, 0, 0, 0);
+  answer_all (0);
+  disk_holds (0, 1, 0xff); /* what was only read is not written */
+  disk_holds (1, 1, 1);
+}
+END_TEST
+
+/* A block is written while the others are being fetched. */
+START_TEST (test_partly_valid_and_written)
+{
+  written (0, 1, 1);
+  put (1, LUNFS_OP_READ, 0, 0, 8);
+  execute (0);
+  written (2, 2, 1);
+  put (3, LUNFS_OP_READ, 0, 2, 1);
+  ends (3, 0);
+  holds (3, 0, 1, 3);
+  answer (0, 0);
+  ends (1, 0);
+  holds (1, 0, 1, 0xff);
+  holds (1, 1, 1, 2 - 1);
+  put (4, LUNFS_OP_READ, 0, 0, 8);
+  answer_all (0);
+  holds (4, 2, 1, 3);
+  holds (4, 3, 5, 0xff);
+}
+END_TEST
+
+/* Every second block of every page is there, so a fetch goes to many places: as many as one command may have. */
+START_TEST (test_many_pieces)
+{
+  for (unsigned i = 0; i < 64; i++)
+    written (i, 128 + 2 * i, 1);
+  put (70, LUNFS_OP_READ, 0, 128, 256);
+  answer_all (0);
+  ends (70, 0);
+  for (unsigned i = 0; i < 64; i++) {
+    holds (70, 2 * i, 1, i + 1);
+    holds (70, 2 * i + 1, 1, 0xff);
+  }
+  holds (70, 128, 128, 0xff);
+}
+END_TEST
+
+/* ---- what must not stay ---- */
+
+/* The target reads, then somebody writes, then the answer of the first comes. */
+START_TEST (test_write_during_fill)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  execute (0);
+  put (1, LUNFS_OP_WRITE, 0, 5, 1);
+  answer (1, 0);
+  ends (1, 0);
+  put (2, LUNFS_OP_READ, 0, 5, 1); /* it must see the write */
+  ends (2, 0);
+  holds (2, 0, 1, 2);
+  answer (0, 0);
+  ends (0, 0);
+  holds (0, 0, 1, 0xff);
+  holds (0, 2, 2, 0xff);
+  hits (3, 5, 1, 2);
+  hits (4, 4, 1, 0xff);
+}
+END_TEST
+
+START_TEST (test_write_of_blocks_during_fill)
+{
+  put (0, LUNFS_OP_READ, 0, 0, 8);
+  execute (0);
+  written (1, 3, 1);
+  put (2, LUNFS_OP_READ, 0, 2, 3); /* fetches on its own */
+  ck_assert (!io[2].done);
+  answer (0, 0);
+  ends (0, 0);
+  answer_all (0);
+  ends (2, 0);
+  holds (2, 0, 1, 0xff);
+  holds (2, 1, 1, 2);
+  holds (2, 2, 1, 0xff);
+}
+END_TEST
+
+START_TEST (test_discard_during_fill)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  execute (0);
+  put (1, LUNFS_OP_DISCARD, 0, 5, 2);
+  answer (1, 0);
+  answer (0, 0);
+  ends (0, 0);
+  hits (2, 4, 1, 0xff);
+  misses (3, 5, 2, 0);
+  hits (4, 7, 1, 0xff);
+}
+END_TEST
+
+/* Another initiator may have written. */
+START_TEST (test_forget)
+{
+  misses (0, 0, 2, 0xff);
+  written (1, 8, 1);
+  put (2, LUNFS_OP_READ, 0, 4, 2);
+  execute (2);
+  memset (disk, 0x33, 8 * LUNFS_PAGE_BYTES);
+  lunfs_cache_forget (cache);
+  answer (2, 0);
+  ends (2, 0);
+  misses (3, 4, 2, 0x33);
+  misses (4, 0, 2, 0x33);
+  hits (5, 8, 1, 2); /* what is kept stays */
+}
+END_TEST
+
+START_TEST (test_forget_partly_valid)
+{
+  written (0, 1, 1);
+  put (1, LUNFS_OP_READ, 0, 0, 8);
+  execute (0);
+  lunfs_cache_forget (cache);
+  memset (disk, 0x33, LUNFS_PAGE_BYTES);
+  answer (0, 0);
+  ends (1, 0);
+  misses (2, 2, 6, 0x33);
+  hits (3, 1, 1, 1);
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static unsigned
+take_all (uint32_t *chunk)
+{
+  unsigned n = 0;
+
+  while (lunfs_pool_take (pool, &chunk[n], 1))
+    n++;
+  return n;
+}
+
+/* Into the reader's own memory, and nothing stays. */
+START_TEST (test_no_memory)
+{
+  uint32_t chunk[CHUNKS];
+  unsigned n = take_all (chunk);
+
+  put (0, LUNFS_OP_READ, 0, 8, 4);
+  is_sent (0, LUNFS_OP_READ, 8, 4, 0);
+  ck_assert_ptr_eq (sent[0]->iov[0].iov_base, io[0].data);
+  answer (0, 0);
+  ends (0, 0);
+  holds (0, 0, 4, 0xff);
+  misses (1, 8, 4, 0xff);
+  lunfs_pool_give (pool, chunk, n);
+}
+END_TEST
+
+START_TEST (test_no_memory_around)
+{
+  uint32_t chunk[CHUNKS];
+  unsigned n;
+
+  for (unsigned i = 0; i < 16; i++) /* all of one chunk */
+    written (i, i * 8 + 2, 2);
+  n = take_all (chunk);
+  put (20, LUNFS_OP_READ, 0, 1, 8 + 4);
+  answer_all (0);
+  ends (20, 0);
+  holds (20, 0, 1, 0xff);
+  holds (20, 1, 2, 1);
+  holds (20, 3, 6, 0xff);
+  holds (20, 9, 2, 2);
+  holds (20, 11, 1, 0xff);
+  lunfs_pool_give (pool, chunk, n);
+}
+END_TEST
+
+/* More is read than there is memory for. */
+START_TEST (test_eviction)
+{
+  for (unsigned i = 0; i < 40; i++) {
+    put (i, LUNFS_OP_READ, 0, (i * 256) % 1000, 256);
+    answer_all (0);
+    ends (i, 0);
+    holds (i, 0, 16, 0xff);
+  }
+  ck_assert_uint_le (LUNFS_VALUE (&stats, cached_bytes), cache_limit_bytes);
+}
+END_TEST
+
+/* ---- users lose patience ---- */
+
+START_TEST (test_cancel)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  put (1, LUNFS_OP_READ, 0, 5, 1);
+  ck_assert (!cancel_io (0, false) && !cancel_io (1, false));
+  is_stalled = true;
+  cancels = 0;
+  ck_assert (cancel_io (1, false)); /* waits for the other's */
+  ck_assert_uint_eq (cancels, 0);
+  turn ();
+  ends (1, -EINTR);
+  ck_assert (cancel_io (0, false));
+  ck_assert_uint_eq (cancels, 1);
+  ck_assert (!io[0].done);
+  answer (0, -EINTR);
+  ends (0, -EINTR);
+  is_stalled = false;
+  ck_assert_uint_eq (nsent, 1);
+}
+END_TEST
+
+/* One gives up, another still wants it. */
+START_TEST (test_cancel_of_fetcher)
+{
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  put (1, LUNFS_OP_READ, 0, 5, 1);
+  is_stalled = true;
+  ck_assert (cancel_io (0, false));
+  answer (0, -EINTR);
+  ends (0, -EINTR);
+  ck_assert (!io[1].done);
+  is_sent (1, LUNFS_OP_READ, 5, 1, 0);
+  answer (1, 0);
+  ends (1, 0);
+  is_stalled = false;
+}
+END_TEST
+
+/* ---- ahead ---- */
+
+static void
+page_holds (unsigned n)
+{
+  holds (n, 0, 1, (unsigned) io[n].req.offset / LUNFS_PAGE_BYTES & 0xff);
+}
+
+/* @n reads in a row, each answered; where the next one begins. */
+static unsigned
+stream (unsigned from, unsigned n)
+{
+  for (unsigned i = 0; i < n; i++) {
+    put (0, LUNFS_OP_READ, 0, from + i, 1);
+    for (unsigned k = 0; k < nsent && !io[0].done; k++)
+      if (sent[k])
+        answer (k, 0);
+    ends (0, 0);
+    page_holds (0);
+  }
+  return from + n;
+}
+
+START_TEST (test_ahead)
+{
+  unsigned at = stream (1000, 8), before;
+
+  answer_all (0);
+  ck_assert_uint_gt (LUNFS_VALUE (&stats, ahead_bytes), 0);
+  before = nsent;
+  stream (at, 4); /* there already, and more is asked for */
+  for (unsigned i = before; i < nsent; i++)
+    if (sent[i])
+      ck_assert_uint_ge (sent[i]->offset, (uint64_t) (at + 4) * bs);
+}
+END_TEST
+
+/* The reader has come to what is being fetched for it. */
+START_TEST (test_ahead_joined)
+{
+  unsigned at, ahead = 0;
+
+  stream (1000, 8);
+  turn ();
+  for (at = 1008; !ahead && at < 1400; at++) {
+    for (unsigned i = 0; i < nsent; i++)
+      if (sent[i] && sent[i]->offset <= (uint64_t) at * bs && sent[i]->offset + sent[i]->length > (uint64_t) at * bs)
+        ahead = i + 1;
+    if (ahead)
+      break;
+    stream (at, 1);
+  }
+  ck_assert_uint_gt (ahead, 0);
+  put (1, LUNFS_OP_READ, 0, at, 1);
+  ck_assert (!io[1].done);
+  for (unsigned i = 0; i < nsent; i++) /* nobody else fetches it */
+    if (sent[i] && i != ahead - 1)
+      ck_assert (sent[i]->offset > (uint64_t) at * bs || sent[i]->offset + sent[i]->length <= (uint64_t) at * bs);
+  if (_i == 0) {
+    answer (ahead - 1, 0);
+    ends (1, 0);
+  } else { /* its failure is nobody's */
+    answer (ahead - 1, -EIO);
+    ck_assert (!io[1].done);
+    answer_all (0);
+    ends (1, 0);
+  }
+  page_holds (1);
+}
+END_TEST
+
+/* What nobody has read is told as wasted when it has to go. */
+START_TEST (test_wasted)
+{
+  stream (1000, 8);
+  answer_all (0);
+  for (unsigned i = 0; i < 12; i++) {
+    put (1, LUNFS_OP_READ, 0, 4000 + ((i * 7) % 16) * 256, 256);
+    answer_all (0);
+    ends (1, 0);
+  }
+  ck_assert_uint_gt (LUNFS_VALUE (&stats, ahead_wasted_bytes), 0);
+}
+END_TEST
+
+START_TEST (test_not_ahead_while_stalled)
+{
+  stream (1000, 8);
+  answer_all (0);
+  is_stalled = true;
+  for (unsigned i = 0; i < 200; i++) {
+    put (1, LUNFS_OP_READ, 0, 1008 + i, 1);
+    if (!io[1].done)
+      break;
+  }
+  ck_assert (!io[1].done); /* all that was fetched before has been read, and no more came */
+  is_stalled = false;
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("cache_read");
+  TCase *tc = tcase_create ("pages");
+
+  tcase_add_checked_fixture (tc, start_pages, teardown);
+  tcase_add_test (tc, test_hit);
+  tcase_add_loop_test (tc, test_lend, 0, 2);
+  tcase_add_test (tc, test_join);
+  tcase_add_test (tc, test_read_fails);
+  tcase_add_test (tc, test_write_during_fill);
+  tcase_add_test (tc, test_discard_during_fill);
+  tcase_add_test (tc, test_forget);
+  tcase_add_test (tc, test_no_memory);
+  tcase_add_test (tc, test_eviction);
+  tcase_add_test (tc, test_cancel);
+  tcase_add_test (tc, test_cancel_of_fetcher);
+  suite_add_tcase (suite, tc);
+  tc = tcase_create ("blocks");
+  tcase_add_checked_fixture (tc, start_blocks, teardown);
+  tcase_add_test (tc, test_unaligned);
+  tcase_add_test (tc, test_small_commands);
+  tcase_add_test (tc, test_end_of_lun);
+  tcase_add_test (tc, test_partly_valid);
+  tcase_add_test (tc, test_partly_valid_and_written);
+  tcase_add_test (tc, test_many_pieces);
+  tcase_add_test (tc, test_write_of_blocks_during_fill);
+  tcase_add_test (tc, test_forget_partly_valid);
+  tcase_add_test (tc, test_no_memory_around);
+  suite_add_tcase (suite, tc);
+  tc = tcase_create ("ahead");
+  tcase_add_checked_fixture (tc, start_ahead, teardown);
+  tcase_add_test (tc, test_ahead);
+  tcase_add_loop_test (tc, test_ahead_joined, 0, 2);
+  tcase_add_test (tc, test_wasted);
+  tcase_add_test (tc, test_not_ahead_while_stalled);
+  suite_add_tcase (suite, tc);
+  return run_suite (suite);
+}
