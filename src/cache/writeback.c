@@ -27,7 +27,7 @@
 #define DRAIN_US 50000
 #define RATE_BYTES (UINT64_C (256) << 20) /* per second, until it has been measured */
 #define RATE_US 20000                     /* what is measured at least */
-#define LEAST_DIRTY_BYTES (UINT64_C (2) << 20)
+#define LEAST_DIRTY_BYTES (UINT64_C (512) << 10)
 #define STORE_TRIES 3
 #define RETRY_US 1000000
 #define ADOPT_BYTES (LUNFS_CHUNK_BYTES / 2) /* less is copied: a chunk each would be a waste */
