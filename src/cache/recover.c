@@ -156,6 +156,7 @@ send_range (LunfsCache *c, const LunfsArenaRange *range)
   c->range.owner = c;
   c->range.submit_us = lunfs_lane_now_us (c->lane);
   LUNFS_COUNT (c->stats, rewritten, 1);
+  lunfs_debug (CACHE, "zero %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " again", range->length, range->offset);
   c->lower->ops->submit (c->lower, &c->range);
 }
 
