@@ -145,9 +145,10 @@ START_TEST (test_refuses)
   turn ();
   ends (3, -EIO);
   ends (4, -EIO);
-  put (5, LUNFS_OP_READ, 0, 0, 1);
-  ends (5, 0);
-  holds (5, 0, 1, 1);
+  put (5, LUNFS_OP_READ, 0, 0, 1); /* not even what is in memory: it may be another LUN now */
+  is_sent (nsent - 1, LUNFS_OP_READ, 0, 1, 0);
+  answer (nsent - 1, -EIO);
+  ends (5, -EIO);
   is_stalled = is_refusing = false;
   up ();
   answer_all (0);
