@@ -511,8 +511,8 @@ START_TEST (test_wasted)
 {
   stream (1000, 8);
   answer_all (0);
-  for (unsigned i = 0; i < 40; i++) { /* first what the stream has used goes */
-    put (1, LUNFS_OP_READ, 0, 4000 + ((i * 7) % 40) * 256, 256);
+  for (unsigned i = 0; i < 400; i++) { /* small, so that they do not take each other's place only */
+    put (1, LUNFS_OP_READ, 0, 4000 + ((i * 7) % 300) * 32, 32);
     answer_all (0);
     ends (1, 0);
   }
