@@ -36,6 +36,8 @@ START_TEST (test_write_fails)
   is_sent (1, LUNFS_OP_WRITE, 0, 1, OURS);
   answer (1, error);
   ends (10, error);
+  advance (WRITE_DELAY_US * 3); /* and no more until it is time */
+  ck_assert_uint_eq (nsent, 2);
   put (1, LUNFS_OP_WRITE, 0, 100, 1); /* goes through, to see the error */
   ck_assert_ptr_eq (sent[2], &io[1].req);
   answer (2, error);
@@ -198,6 +200,24 @@ START_TEST (test_disown_unstable)
 }
 END_TEST
 
+/* Nor are discards done again. */
+START_TEST (test_disown_range)
+{
+  put (0, LUNFS_OP_DISCARD, 0, 0, 8);
+  answer (0, 0);
+  lunfs_cache_disown (cache);
+  put (1, LUNFS_OP_DISCARD, 0, 16, 8); /* after it: is */
+  answer (1, 0);
+  up ();
+  is_sent (2, LUNFS_OP_DISCARD, 16, 8, LUNFS_REQ_RECOVERY);
+  answer (2, 0);
+  ck_assert_uint_eq (nsent, 3);
+  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
+  answer_all (0);
+  ends (2, -EIO);
+}
+END_TEST
+
 /* A page that waits for a WRITE of its older self is kept, too. */
 START_TEST (test_disown_held)
 {
@@ -293,6 +313,7 @@ main (void)
   tcase_add_test (tc, test_refuses);
   tcase_add_test (tc, test_disown);
   tcase_add_test (tc, test_disown_unstable);
+  tcase_add_test (tc, test_disown_range);
   tcase_add_loop_test (tc, test_disown_held, 0, 3);
   tcase_add_test (tc, test_inherit);
   suite_add_tcase (suite, tc);
