@@ -14,6 +14,14 @@ start_pages (void)
 }
 
 static void
+start_small (void)
+{
+  setup ();
+  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
+  start (LUNFS_CACHE_WRITEBACK, 4096);
+}
+
+static void
 start_blocks (void)
 {
   setup ();
@@ -59,6 +67,34 @@ START_TEST (test_write_fails)
   answer_all (0);
   ends (11, 0);
   disk_holds (0, 1, 5);
+}
+END_TEST
+
+/* Memory is full of what the target does not take: nobody waits for ever, and other places can still be written. */
+START_TEST (test_write_fails_at_limit)
+{
+  unsigned n = 0, before;
+
+  for (; n < 30; n++) {
+    put (n, LUNFS_OP_WRITE, 0, n * 32, 16);
+    if (!io[n].done)
+      break;
+  }
+  ck_assert_uint_eq (n, 16);
+  turn ();
+  before = nsent;
+  for (unsigned i = 0; i < before; i++)
+    answer (i, -EIO);
+  ck_assert_ptr_eq (sent[before], &io[n].req);
+  answer (before, 0);
+  ends (n, 0);
+  disk_holds (n * 32, 16, n + 1);
+  put (n + 1, LUNFS_OP_WRITE, 0, 0, 1); /* not this one, which is behind what fails */
+  for (unsigned k = 0; k < 3 && !io[n + 1].done; k++) {
+    answer_all (-EIO);
+    advance (SECOND_US);
+  }
+  ends (n + 1, -EIO);
 }
 END_TEST
 
@@ -316,6 +352,10 @@ main (void)
   tcase_add_test (tc, test_disown_range);
   tcase_add_loop_test (tc, test_disown_held, 0, 3);
   tcase_add_test (tc, test_inherit);
+  suite_add_tcase (suite, tc);
+  tc = tcase_create ("limits");
+  tcase_add_checked_fixture (tc, start_small, teardown);
+  tcase_add_test (tc, test_write_fails_at_limit);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
   tcase_add_checked_fixture (tc, start_blocks, teardown);
