@@ -47,13 +47,28 @@ say_disowned (LunfsCache *c, unsigned n)
 }
 
 static void
+drop_disowned_ranges (LunfsCache *c)
+{
+  unsigned n = lunfs_ranges_count (&c->ranges);
+
+  lunfs_ranges_drop (&c->ranges, c->disowned_seq);
+  n -= lunfs_ranges_count (&c->ranges);
+  if (n == 0)
+    return;
+  lunfs_error ("%u discards or zeroes that the target had not synchronised are not done again: another initiator has "
+               "reserved the LUN since",
+               n);
+  lunfs_cache_lose (c, -EIO);
+}
+
+static void
 drop_disowned (LunfsCache *c)
 {
   LunfsPages *t = &c->pages;
   unsigned n = drop_from (c, &t->list[LUNFS_PAGE_UNSTABLE]) + drop_from (c, &t->list[LUNFS_PAGE_COMMITTING])
                + drop_from (c, &t->recover);
 
-  lunfs_ranges_drop (&c->ranges, c->disowned_seq);
+  drop_disowned_ranges (c);
   say_disowned (c, n);
 }
 

@@ -470,6 +470,22 @@ say_failure (LunfsCache *c, const LunfsSend *s, int result)
                s->req.length, s->req.offset, g_strerror (-result));
 }
 
+/* The target does not take what memory is full of, and nothing else makes room.  Whoever waits for that goes to the target
+ * first, as writes that come now do: there it may fare better, and if not hears why. */
+static void
+send_held_through (LunfsCache *c)
+{
+  GQueue held = c->held;
+  GList *link;
+
+  if (c->sends.length)
+    return;
+  g_queue_init (&c->held);
+  c->stores_failed = 0;
+  while ((link = g_queue_pop_head_link (&held)))
+    lunfs_cache_through (c, link->data);
+}
+
 static void
 send_done (LunfsRequest *req)
 {
@@ -519,6 +535,8 @@ send_done (LunfsRequest *req)
   lunfs_cache_drained (c, tried_again ? result : 0);
   lunfs_cache_unblock (c);
   lunfs_cache_release_held (c);
+  if (tried_again)
+    send_held_through (c);
   lunfs_cache_kick (c);
 }
 
