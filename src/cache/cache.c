@@ -253,6 +253,7 @@ lunfs_cache_new (const LunfsCacheConf *conf)
 
   c->base.ops = &ops;
   c->conf = *conf;
+  c->conf.label = g_strdup (conf->label);
   c->lane = conf->lane;
   c->lower = conf->lower;
   c->stats = conf->stats;
@@ -280,6 +281,7 @@ lunfs_cache_free (LunfsCache *c)
   lunfs_lane_cancel (c->lane, &c->expire);
   lunfs_ranges_clear (&c->ranges);
   lunfs_pages_clear (&c->pages);
+  g_free ((char *) c->conf.label);
   g_free (c);
 }
 

@@ -32,6 +32,7 @@ typedef struct {
   LunfsLayer *lower;   /* borrowed, as all here */
   LunfsFrames *frames; /* of the mount */
   unsigned lun;        /* index in the arena */
+  const char *label;   /* of the LUN, in messages; copied */
   LunfsCacheMode mode;
   int64_t write_delay_us;
   uint64_t read_ahead_bytes;

@@ -39,9 +39,9 @@ say_disowned (LunfsCache *c, unsigned n)
   if (n == 0)
     return;
   lunfs_error (
-      "%u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
+      "%s: %u KiB that the target had not synchronised are not written again: another initiator has reserved the LUN "
       "since",
-      n * (LUNFS_PAGE_BYTES / 1024));
+      c->conf.label, n * (LUNFS_PAGE_BYTES / 1024));
   lunfs_cache_lose (c, -EIO);
   lunfs_cache_count (c);
 }
@@ -148,9 +148,9 @@ range_done (LunfsRequest *req)
     c->recovery_failed = true;
   } else if (req->result < 0 && req->result != -EINTR) {
     /* Acknowledged, and the target does not take it any more: said by the next fsync, never silently. */
-    lunfs_error ("zeroes of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
+    lunfs_error ("%s: zeroes of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                  " could not be written again after a login: %s",
-                 req->length, req->offset, g_strerror (-req->result));
+                 c->conf.label, req->length, req->offset, g_strerror (-req->result));
     lunfs_cache_lose (c, req->result);
   }
   lunfs_cache_recover_some (c);
@@ -267,6 +267,7 @@ lunfs_cache_inherit (LunfsCache *c, uint64_t nblocks, uint32_t block_size)
   c->pages.seq = MAX (c->pages.seq, seq);
   c->written++;
   if (n)
-    lunfs_notice ("%u KiB of written data taken over from the last worker", n * (LUNFS_PAGE_BYTES / 1024));
+    lunfs_notice ("%s: %u KiB of written data taken over from the last worker", c->conf.label,
+                  n * (LUNFS_PAGE_BYTES / 1024));
   lunfs_cache_count (c);
 }

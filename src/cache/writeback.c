@@ -464,10 +464,10 @@ say_failure (LunfsCache *c, const LunfsSend *s, int result)
 {
   if (result == -ECANCELED || result == -EINTR || c->send_error == result)
     return;
-  lunfs_error ("%" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
+  lunfs_error ("%s: %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                ", written and answered before, could not be written to the target: %s.  They are kept and tried again; "
                "fsync fails until then",
-               s->req.length, s->req.offset, g_strerror (-result));
+               c->conf.label, s->req.length, s->req.offset, g_strerror (-result));
 }
 
 /* The target does not take what memory is full of, and nothing else makes room.  Whoever waits for that goes to the target

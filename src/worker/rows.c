@@ -352,11 +352,13 @@ row_resolve (void *user, LunfsSession *session, const char *host)
 static LunfsCache *
 build_cache (LunfsWorker *w, LunfsRow *row)
 {
+  g_autofree char *label = g_strdup_printf ("%s lun %u", row->record->target_name, row->record->lun);
   LunfsCacheConf conf = {
     .lane = row->lane,
     .lower = lunfs_session_layer (row->session),
     .frames = w->frames,
     .lun = row->index,
+    .label = label,
     .mode = w->settings->cache,
     .write_delay_us = (int64_t) w->settings->cache_write_delay_ms * 1000,
     .read_ahead_bytes = w->settings->read_ahead,

@@ -34,13 +34,15 @@ say "shrunk"
 cp "$disk" "$scratch/before"
 truncate -s 20M "$scratch/before"
 fake resize 0 20M
-expect_fail timeout $((40 * slow)) dd if=/dev/zero of="$file" bs=4k count=1 oflag=direct conv=notrunc status=none
+expect_fail timeout $((40 * slow)) dd if=/dev/zero of="$file" bs=4k count=1 oflag=direct,dsync conv=notrunc status=none
 expect_message 'input/output error'
 wait_for "lun_get '$mnt' 0 '.error | test (\"small\")'" 10
 lun_get "$mnt" 0 '{state, error}'
 logged "$mnt" 'smaller' || fail "the log does not say why"
+expect_fail dd if="$scratch/before" of="$file" bs=4k seek=1 skip=1 count=1 conv=notrunc,fsync status=none
+expect_message 'input/output error'
 cmp "$disk" "$scratch/before"
-cmp -n $((20 * mib)) "$file" "$scratch/before"
+cmp -n $((8 * mib)) "$file" "$scratch/before"
 expect_fail dd if="$file" of=/dev/null bs=4k skip=$((20 * 256)) count=1 iflag=direct status=none
 asked=$(fake_get .total.scsi)
 sleep 2
@@ -49,7 +51,7 @@ asked=$(($(fake_get .total.scsi) - asked))
 
 say "as large as it was"
 fake resize 0 25M
-dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none # somebody has to hear of it
+dd if="$file" of=/dev/null bs=4k skip=$((18 * 256)) count=1 iflag=direct status=none # somebody has to hear of it; not in memory
 wait_for "lun_get '$mnt' 0 '.error == \"\"'" 15
 dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc,fsync status=none
 same_data "$file" "$disk"

@@ -30,7 +30,7 @@ lun_up "$mnt" 0
 lun_up "$mnt" 1
 fake detach 0
 from=$SECONDS
-expect_fail timeout $((60 * slow)) dd if=/dev/zero of="$file" bs=4k count=1 oflag=direct conv=notrunc status=none
+expect_fail timeout $((60 * slow)) dd if=/dev/zero of="$file" bs=4k count=1 oflag=direct conv=notrunc,fsync status=none
 expect_message 'input/output error|no such device'
 say "after $((SECONDS - from)) s"
 asked=$(fake_get .total.scsi)
@@ -48,16 +48,16 @@ lun_up "$mnt" 0 40
 dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc,fsync status=none
 same_data "$file" "$disk"
 
-another () { # HOW...: with a write waiting that must go nowhere
+another () { # HOW...: with a write and its fsync waiting that must go nowhere
   say "another LUN: $*"
   lun_up "$mnt" 0
   dd if=/dev/urandom of="$scratch/kept" bs=64k count=1 status=none
   dd if="$scratch/kept" of="$file" bs=64k conv=notrunc oflag=direct status=none
   "$@"
-  dd if=/dev/zero of="$file" bs=64k seek=1 count=1 oflag=direct conv=notrunc status=none 2>"$scratch/writer" &
+  dd if=/dev/zero of="$file" bs=64k seek=1 count=1 oflag=direct conv=notrunc,fsync status=none 2>"$scratch/writer" &
   writer=$!
   wait_for "lun_get '$mnt' 0 '.error | test (\"another LUN|identity|differs\"; \"i\")'" 30
-  wait "$writer" && fail "a write was acknowledged that went nowhere"
+  wait "$writer" && fail "fsync succeeded for a write that went nowhere"
   expect_fail dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none
   logged "$mnt" 'another LUN|identity' || fail "the log does not say why"
   untouched

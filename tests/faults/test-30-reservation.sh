@@ -13,7 +13,7 @@ reserved () { # says so, and fails quickly
   local asked from=$SECONDS n
   asked=$(fake_get .total.scsi)
   for n in 1 2 3 4 5; do
-    expect_fail dd if=/dev/zero of="$file" bs=4k seek=$n count=1 oflag=direct conv=notrunc status=none
+    expect_fail dd if=/dev/zero of="$file" bs=4k seek=$n count=1 oflag=direct,dsync conv=notrunc status=none
     expect_message "$conflict"
   done
   [ "$((SECONDS - from))" -lt $((8 * slow)) ] || fail "$((SECONDS - from)) s for five errors"

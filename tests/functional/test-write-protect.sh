@@ -30,13 +30,14 @@ exec 8<>"$mnt/lun2"
 printf hello >&8
 sync "$mnt/lun2"
 lun_params 2 readonly=1
-expect_fail dd if=/dev/zero of=/proc/self/fd/8 bs=4k count=1 seek=1 conv=notrunc status=none
+expect_fail dd if="$scratch/before" of=/proc/self/fd/8 bs=4k count=1 seek=2 conv=notrunc,fsync status=none
 expect_message 'read-only file system'
 head -c 5 "$mnt/lun2" | grep -q hello
 say "writable again: seen at the next login at the latest, as no target announces it"
 lun_params 2 readonly=0
 cut_connections
 wait_for "dd if=/dev/zero of='$mnt/lun2' bs=4k count=1 seek=1 conv=notrunc,fsync status=none" 15
+dd if="$scratch/disk2" bs=4k skip=2 count=1 status=none | cmp -n 4096 - "$scratch/before" # answered while it was protected
 exec 8>&-
 stop_lunfs "$mnt"
 

@@ -172,6 +172,7 @@ start (LunfsCacheMode mode, uint32_t block_size)
   pool = lunfs_pool_new (arena, false);
   frames = lunfs_frames_new (arena, pool, cache_limit_bytes, kept_limit_bytes);
   conf = (LunfsCacheConf){ .lane = lane,
+                           .label = "LUN",
                            .lower = &lower,
                            .frames = frames,
                            .mode = mode,

@@ -187,6 +187,7 @@ static inline void
 row_build_cache (Row *row)
 {
   LunfsCacheConf conf = {
+    .label = "LUN",
     .lane = row->lane,
     .lower = lunfs_session_layer (row->session),
     .mode = row->settings->cache,
