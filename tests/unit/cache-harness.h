@@ -39,7 +39,7 @@ static LunfsStats stats;
 static LunfsCacheConf conf;
 static LunfsCache *cache;
 static LunfsLunInfo info;
-static uint32_t bs, page_blocks;
+static uint32_t bs;
 static Io io[NIO];
 static LunfsRequest *sent[4096]; /* at the lower layer; NULL = answered */
 static bool executed[4096];
@@ -166,7 +166,6 @@ static inline void
 start (LunfsCacheMode mode, uint32_t block_size)
 {
   bs = block_size;
-  page_blocks = LUNFS_PAGE_BYTES / bs;
   lane = lunfs_lane_new (0, fake_clock, NULL);
   arena = lunfs_arena_create (CHUNKS * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);

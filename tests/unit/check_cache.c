@@ -245,6 +245,29 @@ START_TEST (test_neighbours_written_again)
 }
 END_TEST
 
+/* The target takes less than a page at a time. */
+START_TEST (test_small_commands)
+{
+  info.limits.max_transfer_blocks = 3;
+  up ();
+  written (0, 0, 3);
+  written (1, 3, 3);
+  written (2, 6, 3);
+  nsent = 0;
+  up ();
+  for (unsigned i = 0; i < nsent; i++) {
+    ck_assert_uint_le (sent[i]->length, 3 * bs);
+    ck_assert_uint_eq (sent[i]->flags, LUNFS_REQ_RECOVERY);
+    answer (i, 0);
+  }
+  ck_assert_uint_eq (nsent, 4);
+  ck_assert_uint_eq (recovered, 3);
+  disk_holds (0, 3, 1);
+  disk_holds (3, 3, 2);
+  disk_holds (6, 3, 3);
+}
+END_TEST
+
 START_TEST (test_recovery_broken_off)
 {
   for (unsigned i = 0; i < 40; i++)
@@ -495,6 +518,7 @@ main (void)
   tcase_add_test (tc, test_fua_behind_discard);
   tcase_add_test (tc, test_order);
   tcase_add_test (tc, test_neighbours_written_again);
+  tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_recovery_broken_off);
   tcase_add_test (tc, test_rewrite_refused);
   tcase_add_test (tc, test_range_refused);
