@@ -64,6 +64,7 @@ struct LunfsRequest {
   void *outer_owner;
   int64_t submit_us;  /* lane clock when it entered the lun room; for latency and deadlines */
   uint64_t losses_seen; /* FLUSH: how many losses its user knows of; after it all there were (cache/cache.h) */
+  unsigned login;     /* cache: how many there had been when it was sent */
   uint64_t seq;       /* session: order of arrival, kept over replays */
   int64_t due_us;     /* session: when a delayed retry is due */
   uint8_t tries, uas; /* session: attempts so far, unit attentions in a row */

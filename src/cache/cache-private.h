@@ -99,6 +99,9 @@ struct LunfsCache {
   uint64_t rated_bytes;
   int64_t rated_us; /* since when; 0 = not now */
 
+  /* through.c: at the session; of these, since before the last login */
+  unsigned throughs, throughs_before;
+
   /* commit.c; writes completed, and how many of them the last good SYNCHRONIZE CACHE covered */
   uint64_t written, synced;
   LunfsRequest commit;
@@ -114,6 +117,7 @@ struct LunfsCache {
   LunfsTimer age;
 
   /* recover.c */
+  unsigned logins;
   bool recovering, recovery_failed, fenced;
   uint64_t range_seq; /* ranges up to this one are written again */
   bool range_busy;

@@ -220,6 +220,8 @@ void
 lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
 {
   g_assert (c->sends.length == 0 && !c->range_busy); /* given back when the session was lost, or looked again */
+  c->logins++;
+  c->throughs_before = c->throughs;
   c->wce = info->modes.wce;
   c->dpofua = info->modes.dpofua;
   lunfs_cache_set_size (c, MAX (info->capacity.nblocks, info->shrunk_from_nblocks), info->capacity.block_size,

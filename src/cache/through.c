@@ -123,6 +123,9 @@ through_done (LunfsRequest *req)
 {
   LunfsCache *c = req->owner;
 
+  c->throughs--;
+  if (req->login != c->logins)
+    c->throughs_before--;
   if (req->result == 0 && !keep (c, req))
     lunfs_cache_wait_for_commit (c, req);
   else
@@ -136,6 +139,8 @@ send (LunfsCache *c, LunfsRequest *req)
 {
   req->done = through_done;
   req->owner = c;
+  req->login = c->logins;
+  c->throughs++;
   c->lower->ops->submit (c->lower, req);
 }
 

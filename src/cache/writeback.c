@@ -570,6 +570,9 @@ kick_run (LunfsDefer *defer)
   }
   if (c->recovering || c->lower->ops->stalled (c->lower)) /* lunfs_cache_up begins again */
     return;
+  /* What could not be written again may be older than they are, and they may be under way. */
+  if (c->throughs_before)
+    return;
   if (c->held.length && t->pending[0] + t->pending[1] == 0) {
     if (t->count[LUNFS_PAGE_UNSTABLE] > 0)
       lunfs_cache_start_commit (c);

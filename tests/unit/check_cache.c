@@ -326,6 +326,31 @@ START_TEST (test_rewrite_refused)
 }
 END_TEST
 
+/* Older data that could not be written again must not come after, or beside, what the session has had since before. */
+START_TEST (test_rewrite_refused_beside_newer)
+{
+  written (0, 0, 8);
+  if (_i == 0)
+    put (1, LUNFS_OP_WRITE, 0, 2, 2);
+  else
+    put (1, LUNFS_OP_DISCARD, 0, 2, 2);
+  up ();
+  is_sent (2, LUNFS_OP_WRITE, 0, 8, LUNFS_REQ_RECOVERY);
+  answer (2, -EIO);
+  ck_assert_uint_eq (recovered, 2);
+  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
+  advance (2 * SECOND_US);
+  ck_assert_uint_eq (nsent, 3);
+  answer (1, 0);
+  ends (1, 0);
+  answer_all (0);
+  ends (2, 0);
+  disk_holds (0, 2, 1);
+  disk_holds (2, 2, _i == 0 ? 2 : 0);
+  disk_holds (4, 4, 1);
+}
+END_TEST
+
 /* A discard that the target does not take any more is a loss: said once to every open file. */
 START_TEST (test_range_refused)
 {
@@ -521,6 +546,7 @@ main (void)
   tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_recovery_broken_off);
   tcase_add_test (tc, test_rewrite_refused);
+  tcase_add_loop_test (tc, test_rewrite_refused_beside_newer, 0, 2);
   tcase_add_test (tc, test_range_refused);
   tcase_add_test (tc, test_lost);
   tcase_add_test (tc, test_shrunk);
