@@ -233,7 +233,7 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   c->send_error = 0;
   if (c->fenced) { /* nothing is written to it: kept until it has its size again */
     c->conf.recovered (c->conf.user);
-    lunfs_cache_fail_held (c, -EIO);
+    lunfs_cache_kick (c); /* whoever waits for it gets EIO */
     return;
   }
   drop_disowned (c);

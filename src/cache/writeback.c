@@ -211,6 +211,13 @@ in_one_piece (uint8_t mask)
   return (mask & (mask + 1)) == 0;
 }
 
+/* A page of which blocks @mask go with one WRITE. */
+static bool
+goes_at_once (const LunfsCache *c, uint8_t mask)
+{
+  return in_one_piece (mask) && (unsigned) __builtin_popcount (mask) * c->pages.block_size <= c->max_bytes;
+}
+
 static bool
 may_join (const LunfsCache *c, uint32_t i, const LunfsPage *first)
 {
@@ -242,12 +249,12 @@ static void
 neighbours (const LunfsCache *c, uint32_t i, uint64_t *first, uint64_t *end)
 {
   const LunfsPage *p = lunfs_page (&c->pages, i), *edge = p;
-  uint64_t window = c->max_bytes / LUNFS_PAGE_BYTES;
+  uint64_t window = MAX (c->max_bytes / LUNFS_PAGE_BYTES, 1);
   uint64_t low = p->number / window * window, high = low + window;
 
   *first = p->number;
   *end = p->number + 1;
-  if (!in_one_piece (p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
+  if (!goes_at_once (c, p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
     return;
   while (*first > low && reaches_start (edge)) {
     uint32_t before = lunfs_pages_find (&c->pages, *first - 1);
@@ -284,14 +291,14 @@ add_blocks (LunfsCache *c, LunfsSend *s, uint32_t i, uint8_t mask)
   return true;
 }
 
-/* The next blocks of a page that has gaps. */
+/* The next blocks of a page that has gaps, or is more than the target takes at once. */
 static void
 send_piece (LunfsCache *c, LunfsSend *s)
 {
-  unsigned from = (unsigned) __builtin_ctz (s->left);
+  unsigned from = (unsigned) __builtin_ctz (s->left), end = from + (unsigned) (c->max_bytes / c->pages.block_size);
   uint8_t mask = 0;
 
-  for (; s->left >> from & 1; from++)
+  for (; from < end && s->left >> from & 1; from++)
     mask |= (uint8_t) (1u << from);
   s->left &= (uint8_t) ~mask;
   s->req.length = 0;
@@ -338,7 +345,7 @@ send_around (LunfsCache *c, uint32_t i)
 
   neighbours (c, i, &first, &end);
   s->first = first;
-  if (!in_one_piece (lunfs_page (t, i)->dirty))
+  if (!goes_at_once (c, lunfs_page (t, i)->dirty))
     s->left = lunfs_page (t, i)->dirty;
   for (uint64_t n = first; n < end; n++) {
     uint32_t k = n == lunfs_page (t, i)->number ? i : lunfs_pages_find (t, n);
@@ -586,6 +593,7 @@ kick_run (LunfsDefer *defer)
     c->due = false;
     return;
   }
+  /* What could not be written again may be older than those, and they may be under way. */
   if ((c->send_error && !c->retry_now) || (c->refused && c->through_old > 0))
     return;
   c->refused = false;

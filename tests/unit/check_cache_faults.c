@@ -195,6 +195,30 @@ START_TEST (test_refuses)
 }
 END_TEST
 
+/* The LUN is smaller than it was when the session is back: nobody waits for what is not written until it has its size. */
+START_TEST (test_shrunk)
+{
+  put (0, LUNFS_OP_WRITE, 0, 0, 1);
+  put (1, LUNFS_OP_FLUSH, 0, 0, 0);
+  put (2, LUNFS_OP_WRITE, LUNFS_REQ_FUA, 0, 1);
+  put (3, LUNFS_OP_FLUSH, 0, 0, 0);
+  turn ();
+  is_stalled = true;
+  answer (0, -ECANCELED);
+  turn ();
+  is_stalled = false;
+  info.shrunk_from_nblocks = info.capacity.nblocks;
+  up ();
+  turn ();
+  for (unsigned i = 1; i < 4; i++)
+    ends (i, -EIO);
+  info.shrunk_from_nblocks = 0;
+  up ();
+  answer_all (0);
+  disk_holds (0, 1, 1);
+}
+END_TEST
+
 /* ---- losses ---- */
 
 /* Another initiator has the LUN to itself: nothing that is kept so far is written over its data. */
@@ -348,6 +372,7 @@ main (void)
   tcase_add_test (tc, test_session_lost);
   tcase_add_loop_test (tc, test_write_while_recovering, 0, 2);
   tcase_add_test (tc, test_refuses);
+  tcase_add_test (tc, test_shrunk);
   tcase_add_test (tc, test_disown);
   tcase_add_test (tc, test_disown_unstable);
   tcase_add_test (tc, test_disown_range);

@@ -173,6 +173,24 @@ START_TEST (test_small_commands)
 }
 END_TEST
 
+/* Since the reader came, the target takes less than a page at a time. */
+START_TEST (test_smaller_commands)
+{
+  put (0, LUNFS_OP_READ, 0, 0, 16);
+  put (1, LUNFS_OP_READ, 0, 4, 12);
+  ck_assert_uint_eq (nsent, 1);
+  info.limits.max_transfer_blocks = 1;
+  up ();
+  answer (0, -EIO);
+  ends (0, -EIO);
+  answer_all (0);
+  ends (1, 0);
+  holds (1, 0, 12, 0xff);
+  put (2, LUNFS_OP_READ, 0, 8, 1);
+  ck_assert_ptr_eq (sent[nsent - 1], &io[2].req);
+}
+END_TEST
+
 START_TEST (test_end_of_lun)
 {
   info.capacity.nblocks -= 3;
@@ -613,6 +631,7 @@ main (void)
   tcase_add_checked_fixture (tc, start_blocks, teardown);
   tcase_add_test (tc, test_unaligned);
   tcase_add_test (tc, test_small_commands);
+  tcase_add_test (tc, test_smaller_commands);
   tcase_add_test (tc, test_end_of_lun);
   tcase_add_test (tc, test_partly_valid);
   tcase_add_test (tc, test_partly_valid_and_written);
