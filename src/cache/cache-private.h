@@ -47,6 +47,7 @@ struct LunfsReader {
   uint64_t first;
   unsigned npages;
   bool walking;
+  bool exact;                                        /* whole pages could not be fetched: only what it asks for */
   uint64_t done[(LUNFS_CACHE_READ_PAGES + 63) / 64]; /* bit per page: copied */
 };
 
@@ -71,9 +72,9 @@ struct LunfsCache {
   LunfsPages pages;
   LunfsRanges ranges;
   bool wce, dpofua;
-  bool cached;    /* reads are served from memory */
-  bool delayed;   /* writes are answered from memory */
-  bool keeps;     /* what is written stays in memory until it is stable; else it is stable before it is answered */
+  bool cached;  /* reads are served from memory */
+  bool delayed; /* writes are answered from memory */
+  bool keeps;   /* what is written stays in memory until it is stable; else it is stable before it is answered */
   uint64_t size_bytes, max_bytes; /* of the LUN; of one command */
   GQueue finished;                /* answered without having been sent, at the end of the pass */
   LunfsDefer finish;

@@ -129,7 +129,7 @@ reader_new (LunfsCache *c, LunfsRequest *req)
   r->req = req;
   r->waiting = 0;
   r->error = 0;
-  r->walking = false;
+  r->walking = r->exact = false;
   r->first = req->offset / LUNFS_PAGE_BYTES;
   r->npages = (unsigned) ((req->offset + req->length - 1) / LUNFS_PAGE_BYTES + 1 - r->first);
   g_queue_push_tail_link (&c->readers, &r->link);
@@ -410,6 +410,16 @@ pages_fail (LunfsCache *c, LunfsFill *f)
   }
 }
 
+/* One bad block must not make its neighbours in the page unreadable. */
+static bool
+asked_for_more (const LunfsFill *f)
+{
+  const LunfsRequest *req = f->reader ? f->reader->req : NULL;
+
+  return req && f->req.result != -EINTR
+         && (f->req.offset < req->offset || f->req.offset + f->req.length > req->offset + req->length);
+}
+
 static void
 fill_done (LunfsRequest *req)
 {
@@ -425,7 +435,9 @@ fill_done (LunfsRequest *req)
     pages_come (c, f);
   else
     pages_fail (c, f);
-  if (own && req->result < 0 && own->error == 0)
+  if (req->result < 0 && asked_for_more (f))
+    own->exact = true;
+  else if (own && req->result < 0 && own->error == 0)
     own->error = req->result;
   free_fill (c, f);
   if (own) {
@@ -466,7 +478,8 @@ fetch (LunfsCache *c, LunfsReader *r, uint64_t number, uint64_t end)
 {
   LunfsFill *f = fill_new (c, r, number);
 
-  fill_pages (c, f, number, end);
+  if (!r || !r->exact)
+    fill_pages (c, f, number, end);
   if (f->npages == 0 && !place_outside (c, f, number, end)) {
     free_fill (c, f);
     return number;

@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 requires fio
-fake_lun 8M -- -o cmd_timeout=20,queue_depth=32
+fake_lun 64M -- -o cmd_timeout=20,queue_depth=32,cache_size=8M # most reads need a command
 deep () { # SECONDS: depth 32 of small reads, each taking some milliseconds
   fio --name=deep --filename="$file" --allow_file_create=0 --direct=1 --ioengine=libaio --iodepth=32 --rw=randread \
     --bs=512 --time_based --runtime="$1" --output="$scratch/fio.out" || fail "fio: $(cat "$scratch/fio.out")"
@@ -25,7 +25,7 @@ grows () {
 for status in 0x08 0x28; do
   say "a burst of status $status"
   busy=$(lun_get "$mnt" 0 .counters.busy)
-  begin_load
+  begin_load --max-bytes 8388608
   fake_rule "scsi nth=30 times=20 : status $status"
   fake_hit "$rule" 20
   end_load

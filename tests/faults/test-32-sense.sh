@@ -6,31 +6,38 @@
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
-fake_lun 8M -- -o replacement_timeout=20
-begin_load
+fake_lun 32M -- -o replacement_timeout=20,cache_size=8M # most reads need a command
+loaded=16777216 # nothing of the rest is in memory: a READ of it needs a command
+load_ends () {
+  halt_load
+  sync "$file"
+  same_data "$file" "$disk" $loaded
+}
+begin_load --max-bytes $loaded
 for form in none empty short long descriptor fixed; do
   for what in read write; do
     fake_rule "$what nth=5 : sense b/44/00 $form"
     fake_hit
   done
 done
-end_load
+load_ends
 [ "$(lun_get "$mnt" 0 .counters.retries)" -ge 8 ] || fail "not tried again"
 say "each time"
 for form in none empty short; do
   fake_rule "read times=all : sense 3/11/00 $form"
   asked=$(fake_get .total.read)
-  expect_fail dd if="$file" of=/dev/null bs=512 count=1 iflag=direct status=none
+  expect_fail fresh_read
   expect_message 'input/output error'
   [ "$(($(fake_get .total.read) - asked))" -le 16 ] || fail "asked again and again"
   fake clear
 done
-same_data "$file" "$disk"
+same_data "$file" "$disk" $loaded
 
 say "deferred, without a write cache: what was lost is gone"
-dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc oflag=direct status=none
+dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc,fsync oflag=direct status=none
 fake_rule "read : sense 3/0c/00 deferred"
-dd if="$file" of=/dev/null bs=4k count=1 iflag=direct status=none
+fresh_read
+fake_hit
 lun_up "$mnt" 0
 expect_fail sync "$file"
 expect_message 'input/output error'
@@ -51,7 +58,8 @@ for form in fixed descriptor; do
   done
   [ "$n" -le 10 ] || fail "nothing was in the cache"
   fake_rule "read : sense 3/0c/00 deferred $form"
-  dd if="$file" of=/dev/null bs=4k skip=1024 count=1 iflag=direct status=none
+  fresh_read
+  fake_hit
   sync "$file"
   cmp -n 1048576 "$disk" "$scratch/new"
 done

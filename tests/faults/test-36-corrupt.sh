@@ -13,7 +13,7 @@ flips () { # DIGEST FLIP...: one LUN, so one session, for each
   local digest=$1 i
   shift
   tgt --mode target --op update --tid "$tid" --name HeaderDigest --value "$([ "$digest" = none ] && echo None || echo CRC32C)"
-  mount_all $# -o header_digest="$digest",cmd_timeout=8
+  mount_all $# -o header_digest="$digest",cmd_timeout=8,cache_size=8M # less than there is to read
   for ((i = 1; i <= $#; i++)); do start_load "$i" --threads 2 --max-bytes 4m --pause 500; done
   mapfile -t ids < <(proxy_stat 'conns | map(select (.full_feature))[].id')
   expect_equal "$(proxy_stat 'conns | map(select (.full_feature and .header_digest)) | length')" \
@@ -58,7 +58,7 @@ flips none \
   "up op=write header=0 bit=5" `# an operation that does not exist`
 
 say "data: it goes through, as it would without lunfs; nothing is left of it"
-mount_all 1
+mount_all 1 -o cache=none # a cache would keep what came
 random_file good 64K >/dev/null
 dd if="$scratch/good" of="$mnt/lun1" bs=64k conv=notrunc,fsync status=none
 proxy corrupt down op=datain payload=100

@@ -6,12 +6,12 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 disk=$scratch/disk
-start_fake --lun "8M,file=$disk" --immediate-data No
+start_fake --lun "32M,file=$disk" --immediate-data No
 mnt=$scratch/mnt
 file=$mnt/lun0
 malformed () { # RULE...: one after the other
   local number=$# fault
-  start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2
+  start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2,cache_size=8M # most reads need a command
   lun_up "$mnt" 0
   begin_load
   for fault; do

@@ -5,11 +5,11 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 
 disk=$scratch/disk
-start_fake --lun "8M,file=$disk"
+start_fake --lun "32M,file=$disk"
 mnt=$scratch/mnt
 file=$mnt/lun0
 up () {
-  start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2
+  start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cmd_timeout=2,noop_out_interval=1,noop_out_timeout=2,cache_size=8M # most reads need a command
   lun_up "$mnt" 0
 }
 once () { # EVENT ACTION
@@ -22,7 +22,7 @@ up
 for reason in 2 3 4 5 6 7 8 9 0xa 0xb 0xc; do # RFC 7143 11.17.1
   dd if=/dev/urandom of="$scratch/new" bs=64k count=1 status=none
   fake_rule "write : reject $reason"
-  dd if="$scratch/new" of="$file" bs=64k oflag=direct conv=notrunc status=none
+  dd if="$scratch/new" of="$file" bs=64k oflag=direct conv=notrunc,fsync status=none
   fake_hit
   cmp -n 65536 "$scratch/new" "$disk"
   # Sessions that die young make the pauses grow: begin anew.

@@ -410,6 +410,14 @@ fake_rule () { rule=$(fake on "$@"); }
 fake_hits () { fake rules | sed -n "s/^${1:-$rule} hits=\([0-9]*\).*/\1/p"; }
 fake_hit () { wait_for "[ \$(fake_hits ${1:-$rule}) -ge ${2:-1} ]" 20; }
 
+# fresh_read [DD-OPERAND...]: 4 KiB of $file that lunfs cannot have in memory, so that a READ is sent: each time at another
+# place, from the end of the LUN backwards, which nobody else reads.  $fresh_page is where.
+fresh_page=
+fresh_read () {
+  fresh_page=$((${fresh_page:-$(stat -c %s "$file") / 4096} - 61))
+  dd if="$file" of=/dev/null bs=4k skip=$fresh_page count=1 iflag=direct status=none "$@"
+}
+
 # -- load: overlapping verified I/O on $file while something happens to the target --------------------------------
 
 # begin_load [STRESS-OPTION...]: until end_load

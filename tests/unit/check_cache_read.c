@@ -141,6 +141,29 @@ START_TEST (test_read_fails)
 }
 END_TEST
 
+/* A page that cannot be read because of one block: the others of it can. */
+START_TEST (test_bad_block)
+{
+  put (0, LUNFS_OP_READ, 0, 9, 2);
+  is_sent (0, LUNFS_OP_READ, 8, 8, 0);
+  answer (0, -EIO);
+  ck_assert (!io[0].done);
+  is_sent (1, LUNFS_OP_READ, 9, 2, 0);
+  answer (1, 0);
+  ends (0, 0);
+  holds (0, 0, 2, 0xff);
+  put (1, LUNFS_OP_READ, 0, 8, 8); /* all of it is asked for */
+  answer (2, -EIO);
+  ends (1, -EIO);
+  put (2, LUNFS_OP_READ, 0, 12, 1); /* the bad one */
+  answer (3, -EIO);
+  is_sent (4, LUNFS_OP_READ, 12, 1, 0);
+  answer (4, -EIO);
+  ends (2, -EIO);
+  ck_assert_uint_eq (nsent, 5);
+}
+END_TEST
+
 START_TEST (test_unaligned)
 {
   put (0, LUNFS_OP_READ, 0, 3, 18);
@@ -629,6 +652,7 @@ main (void)
   suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
   tcase_add_checked_fixture (tc, start_blocks, teardown);
+  tcase_add_test (tc, test_bad_block);
   tcase_add_test (tc, test_unaligned);
   tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_smaller_commands);
