@@ -114,11 +114,12 @@ lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size, uint
     max_bytes -= max_bytes % LUNFS_PAGE_BYTES;
   lunfs_pages_geometry (&c->pages, block_size, nblocks);
   c->size_bytes = nblocks * block_size;
-  c->max_bytes = MAX (max_bytes, LUNFS_PAGE_BYTES); /* what is kept from before goes, whatever it takes now */
+  c->max_bytes = MAX (max_bytes, block_size);
   /* Blocks that are larger than a page, nobody has seen them lately: half a block must never be written (again), and a page
    * knows nothing of its neighbour.  Nor a target that takes less than a page at a time. */
-  c->keeps = block_size <= LUNFS_PAGE_BYTES && max_bytes >= LUNFS_PAGE_BYTES;
-  c->cached = (c->conf.mode == LUNFS_CACHE_WRITEBACK || c->conf.mode == LUNFS_CACHE_WRITETHROUGH) && c->keeps;
+  c->keeps = block_size <= LUNFS_PAGE_BYTES;
+  c->cached = (c->conf.mode == LUNFS_CACHE_WRITEBACK || c->conf.mode == LUNFS_CACHE_WRITETHROUGH) && c->keeps
+              && max_bytes >= LUNFS_PAGE_BYTES;
   c->delayed = c->cached && c->conf.mode == LUNFS_CACHE_WRITEBACK;
 }
 
