@@ -36,7 +36,7 @@ fake powerloss
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.relogins)\" -gt $relogins ]" 20
 lun_up "$mnt" 0
 wait_for "[ \"\$(lun_get '$mnt' 0 .counters.losses)\" = 1 ]" 10
-logged "$mnt" 'error: 4 KiB .* not written again'
+logged "$mnt" 'error: .* 4 KiB .* not written again'
 echo go >&9
 wait "$files"
 cat "$scratch/said"
