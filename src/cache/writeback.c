@@ -243,12 +243,14 @@ neighbours (const LunfsCache *c, uint32_t i, uint64_t *first, uint64_t *end)
 {
   const LunfsPage *p = lunfs_page (&c->pages, i), *edge = p;
   uint64_t window = c->max_bytes / LUNFS_PAGE_BYTES;
-  uint64_t low = p->number / window * window, high = low + window;
+  uint64_t low, high;
 
   *first = p->number;
   *end = p->number + 1;
-  if (!in_one_piece (p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
+  if (!in_one_piece (p->dirty) || (p->flags & LUNFS_PAGE_ALONE) || window == 0)
     return;
+  low = p->number / window * window;
+  high = low + window;
   while (*first > low && reaches_start (edge)) {
     uint32_t before = lunfs_pages_find (&c->pages, *first - 1);
 
@@ -284,14 +286,15 @@ add_blocks (LunfsCache *c, LunfsSend *s, uint32_t i, uint8_t mask)
   return true;
 }
 
-/* The next blocks of a page that has gaps. */
+/* The next blocks of a page that has gaps, or is more than the target takes at a time. */
 static void
 send_piece (LunfsCache *c, LunfsSend *s)
 {
   unsigned from = (unsigned) __builtin_ctz (s->left);
+  unsigned most = (unsigned) (c->max_bytes / c->pages.block_size);
   uint8_t mask = 0;
 
-  for (; s->left >> from & 1; from++)
+  for (; s->left >> from & 1 && most-- > 0; from++)
     mask |= (uint8_t) (1u << from);
   s->left &= (uint8_t) ~mask;
   s->req.length = 0;
@@ -338,7 +341,7 @@ send_around (LunfsCache *c, uint32_t i)
 
   neighbours (c, i, &first, &end);
   s->first = first;
-  if (!in_one_piece (lunfs_page (t, i)->dirty))
+  if (!in_one_piece (lunfs_page (t, i)->dirty) || c->max_bytes < LUNFS_PAGE_BYTES)
     s->left = lunfs_page (t, i)->dirty;
   for (uint64_t n = first; n < end; n++) {
     uint32_t k = n == lunfs_page (t, i)->number ? i : lunfs_pages_find (t, n);
