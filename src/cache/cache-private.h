@@ -58,7 +58,7 @@ struct LunfsSend {
   GList link;
   uint64_t first; /* page */
   unsigned npages;
-  uint8_t left; /* one page, blocks of it with gaps between: what is still to be sent */
+  uint8_t left; /* one page, blocks of it with gaps between, or more than the target takes: what is still to be sent */
   uint32_t page[LUNFS_CACHE_IO_PAGES];
   struct iovec iov[LUNFS_REQUEST_IOV];
 };

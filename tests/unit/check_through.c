@@ -116,6 +116,28 @@ START_TEST (test_kept_limit)
 }
 END_TEST
 
+/* A target that takes less than a page at a time: nor does what is written again ask for more. */
+START_TEST (test_less_than_a_page)
+{
+  info.limits.max_transfer_blocks = 3;
+  up ();
+  for (unsigned i = 0; i < 2; i++) {
+    put (i, LUNFS_OP_WRITE, 0, i * 3, 3);
+    answer (i, 0);
+    ends (i, 0);
+  }
+  up ();
+  is_sent (2, LUNFS_OP_WRITE, 0, 3, LUNFS_REQ_RECOVERY);
+  answer (2, 0);
+  is_sent (3, LUNFS_OP_WRITE, 3, 3, LUNFS_REQ_RECOVERY);
+  ck_assert_uint_eq (recovered, 2);
+  answer (3, 0);
+  ck_assert_uint_eq (recovered, 3);
+  disk_holds (0, 3, 1);
+  disk_holds (3, 3, 2);
+}
+END_TEST
+
 /* ---- behind what is dirty ---- */
 
 /* Older data must not come after it. */
@@ -329,6 +351,7 @@ main (void)
   suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
   tcase_add_checked_fixture (tc, start_blocks, teardown);
+  tcase_add_test (tc, test_less_than_a_page);
   tcase_add_loop_test (tc, test_fua_beside, 0, 8);
   tcase_add_loop_test (tc, test_discard_beside, 0, 2);
   suite_add_tcase (suite, tc);
