@@ -25,7 +25,7 @@
 #define BS (LUNFS_PAGE_BYTES / BLOCKS)
 #define LIMIT (4 * LUNFS_CHUNK_BYTES)
 #define LUN 7
-#define KILLS 100
+#define KILLS 60
 #define SENDS 8
 
 /* What a worker has promised: memory that outlives it. */
@@ -136,9 +136,14 @@ check_successor (LunfsArena *its_arena, const char *when, uint32_t *found, uint8
 {
   Worker next;
   const char *wrong;
+  unsigned records = 0;
 
   worker_begin (&next, its_arena);
   lunfs_pages_restore (&next.t);
+  for (unsigned i = 0; i < its_arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
+    records += its_arena->pages[i].kept;
+  if (records != next.t.ninside)
+    ck_abort_msg ("%s: %u records, %u pages", when, records, next.t.ninside);
   wrong = lunfs_pages_check (&next.t);
   ck_assert_msg (!wrong, "%s: %s", when, wrong);
   if (next.t.ninside != next.t.count[LUNFS_PAGE_UNSTABLE])
