@@ -492,6 +492,19 @@ page_twice (void)
   arena->pages[its_page].kept = 1;
 }
 
+/* The same, and the newer one is found first. */
+static void
+page_twice_reversed (void)
+{
+  write_blocks (&stepped.t, 4, 0x0f, LUNFS_PAGE_UNSTABLE);
+  writing_page ();
+  discard_blocks (&stepped.t, 4, 0xff);
+  write_blocks (&stepped.t, 3, 0x81, LUNFS_PAGE_DIRTY);
+  if (lunfs_pages_find (&stepped.t, 3) > its_page)
+    _exit (1);
+  arena->pages[its_page].kept = 1;
+}
+
 /* All memory is clean pages, so that one has to go. */
 static void
 full_of_clean (void)
@@ -597,6 +610,7 @@ static const struct {
   { "unstable, committed", unstable_page, commit_it },
   { "clean, written", clean_page, write_other },
   { "twice, restored", page_twice, restore_it },
+  { "twice, restored the other way round", page_twice_reversed, restore_it },
 };
 
 static void G_GNUC_NORETURN

@@ -112,7 +112,7 @@ START_TEST (test_eviction)
 }
 END_TEST
 
-/* One LUN has read all memory full when another one comes: it gets some, time and again, up to its share. */
+/* One LUN has read all memory full when another one comes and writes: it gets some, time and again, up to its share. */
 START_TEST (test_squeeze)
 {
   LunfsPages other;
@@ -123,14 +123,14 @@ START_TEST (test_squeeze)
   for (unsigned n = 0; n < CHUNKS * LUNFS_PAGES_PER_CHUNK; n++)
     insert_clean (n);
   for (unsigned n = 0; n < CHUNKS / 2 * LUNFS_PAGES_PER_CHUNK; n++) {
-    uint32_t i = lunfs_pages_take (&other);
+    uint32_t i = lunfs_pages_prepare (&other, n);
 
     if (i == LUNFS_NO_PAGE) {
       lunfs_lane_run_once (lane, 0);
-      i = lunfs_pages_take (&other);
+      i = lunfs_pages_prepare (&other, n);
     }
     ck_assert_msg (i != LUNFS_NO_PAGE, "page %u", n);
-    lunfs_pages_insert (&other, i, n, LUNFS_PAGE_CLEAN, 0xff);
+    lunfs_pages_wrote (&other, i, 0xff, LUNFS_PAGE_DIRTY);
   }
   ck_assert_ptr_null (lunfs_pages_check (&other));
   lunfs_lane_run_once (lane, 0);
