@@ -474,6 +474,16 @@ START_TEST (test_no_memory_around)
   holds (20, 3, 6, 0xff);
   holds (20, 9, 2, 2);
   holds (20, 11, 1, 0xff);
+  memset (disk + 16 * LUNFS_PAGE_BYTES, 0x55, LUNFS_PAGE_BYTES); /* behind them, of which nothing is there */
+  memset (disk + 17 * LUNFS_PAGE_BYTES, 0x66, LUNFS_PAGE_BYTES);
+  put (21, LUNFS_OP_READ, 0, 15 * 8 + 1, 7 + 8 + 2);
+  answer_all (0);
+  ends (21, 0);
+  holds (21, 0, 1, 0xff);
+  holds (21, 1, 2, 16);
+  holds (21, 3, 4, 0xff);
+  holds (21, 7, 8, 0x55);
+  holds (21, 15, 2, 0x66);
   lunfs_pool_give (pool, chunk, n);
 }
 END_TEST

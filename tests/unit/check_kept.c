@@ -25,7 +25,7 @@
 #define BS (LUNFS_PAGE_BYTES / BLOCKS)
 #define LIMIT (4 * LUNFS_CHUNK_BYTES)
 #define LUN 7
-#define KILLS 100
+#define KILLS 60
 #define SENDS 8
 
 /* What a worker has promised: memory that outlives it. */
@@ -136,9 +136,14 @@ check_successor (LunfsArena *its_arena, const char *when, uint32_t *found, uint8
 {
   Worker next;
   const char *wrong;
+  unsigned records = 0;
 
   worker_begin (&next, its_arena);
   lunfs_pages_restore (&next.t);
+  for (unsigned i = 0; i < its_arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
+    records += its_arena->pages[i].kept;
+  if (records != next.t.ninside)
+    ck_abort_msg ("%s: %u records, %u pages", when, records, next.t.ninside);
   wrong = lunfs_pages_check (&next.t);
   ck_assert_msg (!wrong, "%s: %s", when, wrong);
   if (next.t.ninside != next.t.count[LUNFS_PAGE_UNSTABLE])
@@ -487,6 +492,19 @@ page_twice (void)
   arena->pages[its_page].kept = 1;
 }
 
+/* The same, and the newer one is found first. */
+static void
+page_twice_reversed (void)
+{
+  write_blocks (&stepped.t, 4, 0x0f, LUNFS_PAGE_UNSTABLE);
+  writing_page ();
+  discard_blocks (&stepped.t, 4, 0xff);
+  write_blocks (&stepped.t, 3, 0x81, LUNFS_PAGE_DIRTY);
+  if (lunfs_pages_find (&stepped.t, 3) > its_page)
+    _exit (1);
+  arena->pages[its_page].kept = 1;
+}
+
 /* All memory is clean pages, so that one has to go. */
 static void
 full_of_clean (void)
@@ -592,6 +610,7 @@ static const struct {
   { "unstable, committed", unstable_page, commit_it },
   { "clean, written", clean_page, write_other },
   { "twice, restored", page_twice, restore_it },
+  { "twice, restored the other way round", page_twice_reversed, restore_it },
 };
 
 static void G_GNUC_NORETURN

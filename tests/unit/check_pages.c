@@ -7,6 +7,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#define CHUNKS 64u
+
 static LunfsArena *arena;
 static LunfsPool *pool;
 static LunfsFrames *frames;
@@ -14,13 +16,25 @@ static LunfsLane *lane;
 static LunfsPages pages, *t = &pages;
 
 static void
-setup (void)
+setup_chunks (unsigned n)
 {
   lane = lunfs_lane_new (0, NULL, NULL);
-  arena = lunfs_arena_create (0, NULL);
+  arena = lunfs_arena_create (n * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);
-  frames = lunfs_frames_new (arena, pool, LUNFS_CHUNK_BYTES, LUNFS_CHUNK_BYTES);
+  frames = lunfs_frames_new (arena, pool, n * LUNFS_CHUNK_BYTES, n * LUNFS_CHUNK_BYTES);
   lunfs_pages_init (t, frames, lane, 0);
+}
+
+static void
+setup_one (void)
+{
+  setup_chunks (1);
+}
+
+static void
+setup_many (void)
+{
+  setup_chunks (CHUNKS);
 }
 
 static void
@@ -98,6 +112,32 @@ START_TEST (test_eviction)
 }
 END_TEST
 
+/* One LUN has read all memory full when another one comes and writes: it gets some, time and again, up to its share. */
+START_TEST (test_squeeze)
+{
+  LunfsPages other;
+
+  lunfs_pages_geometry (t, 512, 1 << 20);
+  lunfs_pages_init (&other, frames, lane, 1);
+  lunfs_pages_geometry (&other, 512, 1 << 20);
+  for (unsigned n = 0; n < CHUNKS * LUNFS_PAGES_PER_CHUNK; n++)
+    insert_clean (n);
+  for (unsigned n = 0; n < CHUNKS / 2 * LUNFS_PAGES_PER_CHUNK; n++) {
+    uint32_t i = lunfs_pages_prepare (&other, n);
+
+    if (i == LUNFS_NO_PAGE) {
+      lunfs_lane_run_once (lane, 0);
+      i = lunfs_pages_prepare (&other, n);
+    }
+    ck_assert_msg (i != LUNFS_NO_PAGE, "page %u", n);
+    lunfs_pages_wrote (&other, i, 0xff, LUNFS_PAGE_DIRTY);
+  }
+  ck_assert_ptr_null (lunfs_pages_check (&other));
+  lunfs_lane_run_once (lane, 0);
+  lunfs_pages_clear (&other);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -106,9 +146,13 @@ main (void)
   SRunner *runner;
   int failed;
 
-  tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_add_checked_fixture (tc, setup_one, teardown);
   tcase_add_test (tc, test_masks);
   tcase_add_test (tc, test_eviction);
+  suite_add_tcase (suite, tc);
+  tc = tcase_create ("two");
+  tcase_add_checked_fixture (tc, setup_many, teardown);
+  tcase_add_test (tc, test_squeeze);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
