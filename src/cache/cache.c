@@ -109,7 +109,9 @@ lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size, uint
   uint64_t max_bytes = LUNFS_CACHE_IO_BYTES;
 
   if (max_transfer_blocks)
-    max_bytes = MIN (max_bytes, max_transfer_blocks * block_size) / LUNFS_PAGE_BYTES * LUNFS_PAGE_BYTES;
+    max_bytes = MIN (max_bytes, max_transfer_blocks * block_size);
+  if (max_bytes > LUNFS_PAGE_BYTES)
+    max_bytes -= max_bytes % LUNFS_PAGE_BYTES;
   lunfs_pages_geometry (&c->pages, block_size, nblocks);
   c->size_bytes = nblocks * block_size;
   c->max_bytes = MAX (max_bytes, block_size);

@@ -27,6 +27,13 @@ typedef struct {
   uint8_t mask;
 } Part;
 
+/* Most pages of one command.  A reader may have come when the target took more than it does now. */
+static uint64_t
+max_pages (const LunfsCache *c)
+{
+  return MAX (c->max_bytes / LUNFS_PAGE_BYTES, 1);
+}
+
 /* What @req wants of page @number. */
 static Part
 part_of (const LunfsCache *c, const LunfsRequest *req, uint64_t number)
@@ -269,7 +276,7 @@ place_outside (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
     place_around (c, f, number, lunfs_page (&c->pages, there)->valid);
     return true;
   }
-  end = MIN (end, number + c->max_bytes / LUNFS_PAGE_BYTES);
+  end = MIN (end, number + max_pages (c));
   while (stop < end && lunfs_pages_find (&c->pages, stop) == LUNFS_NO_PAGE)
     stop++;
   f->req.offset = MAX (number * LUNFS_PAGE_BYTES, req->offset);
@@ -287,7 +294,7 @@ fill_pages (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
 {
   uint32_t chunk = LUNFS_NO_PAGE;
 
-  end = MIN (end, number + c->max_bytes / LUNFS_PAGE_BYTES);
+  end = MIN (end, number + max_pages (c));
   for (; number < end; number++) {
     unsigned k = number % LUNFS_PAGES_PER_CHUNK;
     uint32_t i;

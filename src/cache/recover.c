@@ -47,13 +47,28 @@ say_disowned (LunfsCache *c, unsigned n)
 }
 
 static void
+drop_disowned_ranges (LunfsCache *c)
+{
+  unsigned n = lunfs_ranges_count (&c->ranges);
+
+  lunfs_ranges_drop (&c->ranges, c->disowned_seq);
+  n -= lunfs_ranges_count (&c->ranges);
+  if (n == 0)
+    return;
+  lunfs_error ("%u discards or zeroes that the target had not synchronised are not done again: another initiator has "
+               "reserved the LUN since",
+               n);
+  lunfs_cache_lose (c, -EIO);
+}
+
+static void
 drop_disowned (LunfsCache *c)
 {
   LunfsPages *t = &c->pages;
   unsigned n = drop_from (c, &t->list[LUNFS_PAGE_UNSTABLE]) + drop_from (c, &t->list[LUNFS_PAGE_COMMITTING])
                + drop_from (c, &t->recover);
 
-  lunfs_ranges_drop (&c->ranges, c->disowned_seq);
+  drop_disowned_ranges (c);
   say_disowned (c, n);
 }
 
@@ -156,6 +171,7 @@ send_range (LunfsCache *c, const LunfsArenaRange *range)
   c->range.owner = c;
   c->range.submit_us = lunfs_lane_now_us (c->lane);
   LUNFS_COUNT (c->stats, rewritten, 1);
+  lunfs_debug (CACHE, "zero %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " again", range->length, range->offset);
   c->lower->ops->submit (c->lower, &c->range);
 }
 
@@ -217,7 +233,7 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   c->send_error = 0;
   if (c->fenced) { /* nothing is written to it: kept until it has its size again */
     c->conf.recovered (c->conf.user);
-    lunfs_cache_fail_held (c, -EIO);
+    lunfs_cache_kick (c); /* whoever waits for it gets EIO */
     return;
   }
   drop_disowned (c);

@@ -27,7 +27,7 @@
 #define DRAIN_US 50000
 #define RATE_BYTES (UINT64_C (256) << 20) /* per second, until it has been measured */
 #define RATE_US 20000                     /* what is measured at least */
-#define LEAST_DIRTY_BYTES (UINT64_C (2) << 20)
+#define LEAST_DIRTY_BYTES (UINT64_C (512) << 10)
 #define STORE_TRIES 3
 #define RETRY_US 1000000
 #define ADOPT_BYTES (LUNFS_CHUNK_BYTES / 2) /* less is copied: a chunk each would be a waste */
@@ -211,6 +211,13 @@ in_one_piece (uint8_t mask)
   return (mask & (mask + 1)) == 0;
 }
 
+/* A page of which blocks @mask go with one WRITE. */
+static bool
+goes_at_once (const LunfsCache *c, uint8_t mask)
+{
+  return in_one_piece (mask) && (unsigned) __builtin_popcount (mask) * c->pages.block_size <= c->max_bytes;
+}
+
 static bool
 may_join (const LunfsCache *c, uint32_t i, const LunfsPage *first)
 {
@@ -242,12 +249,12 @@ static void
 neighbours (const LunfsCache *c, uint32_t i, uint64_t *first, uint64_t *end)
 {
   const LunfsPage *p = lunfs_page (&c->pages, i), *edge = p;
-  uint64_t window = c->max_bytes / LUNFS_PAGE_BYTES;
+  uint64_t window = MAX (c->max_bytes / LUNFS_PAGE_BYTES, 1);
   uint64_t low = p->number / window * window, high = low + window;
 
   *first = p->number;
   *end = p->number + 1;
-  if (!in_one_piece (p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
+  if (!goes_at_once (c, p->dirty) || (p->flags & LUNFS_PAGE_ALONE))
     return;
   while (*first > low && reaches_start (edge)) {
     uint32_t before = lunfs_pages_find (&c->pages, *first - 1);
@@ -284,14 +291,14 @@ add_blocks (LunfsCache *c, LunfsSend *s, uint32_t i, uint8_t mask)
   return true;
 }
 
-/* The next blocks of a page that has gaps. */
+/* The next blocks of a page that has gaps, or is more than the target takes at once. */
 static void
 send_piece (LunfsCache *c, LunfsSend *s)
 {
-  unsigned from = (unsigned) __builtin_ctz (s->left);
+  unsigned from = (unsigned) __builtin_ctz (s->left), end = from + (unsigned) (c->max_bytes / c->pages.block_size);
   uint8_t mask = 0;
 
-  for (; s->left >> from & 1; from++)
+  for (; from < end && s->left >> from & 1; from++)
     mask |= (uint8_t) (1u << from);
   s->left &= (uint8_t) ~mask;
   s->req.length = 0;
@@ -338,7 +345,7 @@ send_around (LunfsCache *c, uint32_t i)
 
   neighbours (c, i, &first, &end);
   s->first = first;
-  if (!in_one_piece (lunfs_page (t, i)->dirty))
+  if (!goes_at_once (c, lunfs_page (t, i)->dirty))
     s->left = lunfs_page (t, i)->dirty;
   for (uint64_t n = first; n < end; n++) {
     uint32_t k = n == lunfs_page (t, i)->number ? i : lunfs_pages_find (t, n);
@@ -470,6 +477,22 @@ say_failure (LunfsCache *c, const LunfsSend *s, int result)
                c->conf.label, s->req.length, s->req.offset, g_strerror (-result));
 }
 
+/* The target does not take what memory is full of, and nothing else makes room.  Whoever waits for that goes to the target
+ * first, as writes that come now do: there it may fare better, and if not hears why. */
+static void
+send_held_through (LunfsCache *c)
+{
+  GQueue held = c->held;
+  GList *link;
+
+  if (c->sends.length)
+    return;
+  g_queue_init (&c->held);
+  c->stores_failed = 0;
+  while ((link = g_queue_pop_head_link (&held)))
+    lunfs_cache_through (c, link->data);
+}
+
 static void
 send_done (LunfsRequest *req)
 {
@@ -519,6 +542,8 @@ send_done (LunfsRequest *req)
   lunfs_cache_drained (c, tried_again ? result : 0);
   lunfs_cache_unblock (c);
   lunfs_cache_release_held (c);
+  if (tried_again)
+    send_held_through (c);
   lunfs_cache_kick (c);
 }
 
@@ -568,6 +593,7 @@ kick_run (LunfsDefer *defer)
     c->due = false;
     return;
   }
+  /* What could not be written again may be older than those, and they may be under way. */
   if ((c->send_error && !c->retry_now) || (c->refused && c->through_old > 0))
     return;
   c->refused = false;

@@ -194,6 +194,21 @@ lunfs_json_make_valid (const char *json)
   return g_strdelimit (g_utf8_make_valid (json, -1), "\x1f", ' ');
 }
 
+static void
+add_cache (JsonBuilder *b, const LunfsSettings *s)
+{
+  static const char *const modes[] = { "writeback", "writethrough", "none", "page" }; /* LunfsCacheMode */
+
+  json_builder_set_member_name (b, "cache");
+  json_builder_begin_object (b);
+  add_string (b, "mode", modes[s->cache]);
+  add_int (b, "size_bytes", (int64_t) s->cache_size);
+  add_int (b, "max_dirty_bytes", (int64_t) lunfs_settings_max_dirty (s));
+  add_int (b, "write_delay_ms", s->cache_write_delay_ms);
+  add_int (b, "read_ahead_bytes", (int64_t) s->read_ahead);
+  json_builder_end_object (b);
+}
+
 char *
 lunfs_status_text (const LunfsStatus *status)
 {
@@ -215,6 +230,7 @@ lunfs_status_text (const LunfsStatus *status)
   add_string (b, "source", status->settings->source_text);
   add_string (b, "mountpoint", status->settings->mountpoint);
   add_string (b, "initiator_name", status->settings->initiator_name);
+  add_cache (b, status->settings);
   add_targets (b, status);
   json_builder_end_object (b);
 

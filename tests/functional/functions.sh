@@ -329,6 +329,7 @@ count_connections () { tgt --mode conn --op show --tid "$tid" | grep -c 'Connect
 start_ramtgt () {
   requires ramtgt
   iqn=iqn.2026-01.org.example:ram
+  rm -f "$scratch/ramtgt.log" # of an earlier one
   ramtgt --port 0 --iqn "$iqn" "$@" </dev/null >"$scratch/ramtgt.log" 2>&1 &
   ramtgt_pid=$!
   disown

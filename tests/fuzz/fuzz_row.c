@@ -810,6 +810,7 @@ static void
 choose (void)
 {
   static const uint32_t transfers[] = { 0, 1, 8, 13 };
+  static const int delays_ms[] = { 0, 1, 20, 500 };
   unsigned a = front_u8 (), b = front_u8 (), c = front_u8 (), d = front_u8 (), e = front_u8 (), f = front_u8 ();
   uint32_t bs = b & 16 ? 4096 : 512;
   LunfsRamConf *conf;
@@ -847,6 +848,9 @@ choose (void)
   z.row.naddresses = e & 32 ? 2 : 1;
   z.row.hold_resolve = e & 64;
   conf->tgtd = e & 128;
+  z.row.settings->cache = (LunfsCacheMode) (f & 3); /* page is none, in here */
+  z.row.settings->read_ahead = f & 4 ? 1 << 20 : 0;
+  z.row.settings->cache_write_delay_ms = delays_ms[f >> 3 & 3];
   z.row.settings->stale_write_guard = f & 128 ? LUNFS_GUARD_ON : f & 64 ? LUNFS_GUARD_OFF : LUNFS_GUARD_AUTO;
 }
 

@@ -418,6 +418,10 @@ put("row", "mute", row(WORK + bytes([0x1C]) + WORK + WAIT * 3 + bytes([0x0C]) + 
 put("row", "not-ready", row(bytes([0x0B, 2]) + WORK + WAIT + bytes([0x0B, 1]) + WORK + bytes([0x0B, 0]), PROBE * 4))
 put("row", "refused", row(bytes([0x0D, 0x42, 9]) + WAIT * 4 + WORK, PROBE * 4))
 put("row", "no-address", row(bytes([14, 0x1E, 0]) + WAIT + bytes([0x1E, 1]) + WORK, PROBE * 3, luns_say=(0, 0, 0, 3, 0x67, 1)))
+for cache in (0, 1, 2, 4, 5, 8, 12, 24, 28):  # mode, read_ahead, cache_write_delay
+    say = (0x42 if cache & 8 else 2, 0x10 if cache & 4 else 0, 0, 3, 0x17 if cache & 4 else 7, cache)
+    front = WORK * 2 + DISCARD + READ + LARGE + bytes([9]) + WAIT + WORK + bytes([0x0A]) + READ
+    put("row", "cache-%02d" % cache, row(front, PROBE * 4, luns_say=say))
 put("row", "drain", row(WORK + bytes([0xFF]) + READ + WAIT, PROBE * 2))
 put("row", "stop", row(WORK + bytes([0xEF]) + READ + WAIT, PROBE * 2))
 put("row", "another", row(WORK + bytes([8, 0x12, 9]) + WAIT + WORK, PROBE * 4))

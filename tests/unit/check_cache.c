@@ -245,6 +245,29 @@ START_TEST (test_neighbours_written_again)
 }
 END_TEST
 
+/* The target takes less than a page at a time. */
+START_TEST (test_small_commands)
+{
+  info.limits.max_transfer_blocks = 3;
+  up ();
+  written (0, 0, 3);
+  written (1, 3, 3);
+  written (2, 6, 3);
+  nsent = 0;
+  up ();
+  for (unsigned i = 0; i < nsent; i++) {
+    ck_assert_uint_le (sent[i]->length, 3 * bs);
+    ck_assert_uint_eq (sent[i]->flags, LUNFS_REQ_RECOVERY);
+    answer (i, 0);
+  }
+  ck_assert_uint_eq (nsent, 4);
+  ck_assert_uint_eq (recovered, 3);
+  disk_holds (0, 3, 1);
+  disk_holds (3, 3, 2);
+  disk_holds (6, 3, 3);
+}
+END_TEST
+
 START_TEST (test_recovery_broken_off)
 {
   for (unsigned i = 0; i < 40; i++)
@@ -300,6 +323,31 @@ START_TEST (test_rewrite_refused)
   ends (3, 0);
   ck_assert_uint_eq (LUNFS_VALUE (&stats, losses), 0);
   disk_holds (0, 1, 1);
+}
+END_TEST
+
+/* Older data that could not be written again must not come after, or beside, what the session has had since before. */
+START_TEST (test_rewrite_refused_beside_newer)
+{
+  written (0, 0, 8);
+  if (_i == 0)
+    put (1, LUNFS_OP_WRITE, 0, 2, 2);
+  else
+    put (1, LUNFS_OP_DISCARD, 0, 2, 2);
+  up ();
+  is_sent (2, LUNFS_OP_WRITE, 0, 8, LUNFS_REQ_RECOVERY);
+  answer (2, -EIO);
+  ck_assert_uint_eq (recovered, 2);
+  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
+  advance (2 * SECOND_US);
+  ck_assert_uint_eq (nsent, 3);
+  answer (1, 0);
+  ends (1, 0);
+  answer_all (0);
+  ends (2, 0);
+  disk_holds (0, 2, 1);
+  disk_holds (2, 2, _i == 0 ? 2 : 0);
+  disk_holds (4, 4, 1);
 }
 END_TEST
 
@@ -495,8 +543,10 @@ main (void)
   tcase_add_test (tc, test_fua_behind_discard);
   tcase_add_test (tc, test_order);
   tcase_add_test (tc, test_neighbours_written_again);
+  tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_recovery_broken_off);
   tcase_add_test (tc, test_rewrite_refused);
+  tcase_add_loop_test (tc, test_rewrite_refused_beside_newer, 0, 2);
   tcase_add_test (tc, test_range_refused);
   tcase_add_test (tc, test_lost);
   tcase_add_test (tc, test_shrunk);

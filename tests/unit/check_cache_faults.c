@@ -14,6 +14,14 @@ start_pages (void)
 }
 
 static void
+start_small (void)
+{
+  setup ();
+  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
+  start (LUNFS_CACHE_WRITEBACK, 4096);
+}
+
+static void
 start_blocks (void)
 {
   setup ();
@@ -36,6 +44,8 @@ START_TEST (test_write_fails)
   is_sent (1, LUNFS_OP_WRITE, 0, 1, OURS);
   answer (1, error);
   ends (10, error);
+  advance (WRITE_DELAY_US * 3); /* and no more until it is time */
+  ck_assert_uint_eq (nsent, 2);
   put (1, LUNFS_OP_WRITE, 0, 100, 1); /* goes through, to see the error */
   ck_assert_ptr_eq (sent[2], &io[1].req);
   answer (2, error);
@@ -57,6 +67,34 @@ START_TEST (test_write_fails)
   answer_all (0);
   ends (11, 0);
   disk_holds (0, 1, 5);
+}
+END_TEST
+
+/* Memory is full of what the target does not take: nobody waits for ever, and other places can still be written. */
+START_TEST (test_write_fails_at_limit)
+{
+  unsigned n = 0, before;
+
+  for (; n < 30; n++) {
+    put (n, LUNFS_OP_WRITE, 0, n * 32, 16);
+    if (!io[n].done)
+      break;
+  }
+  ck_assert_uint_eq (n, 16);
+  turn ();
+  before = nsent;
+  for (unsigned i = 0; i < before; i++)
+    answer (i, -EIO);
+  ck_assert_ptr_eq (sent[before], &io[n].req);
+  answer (before, 0);
+  ends (n, 0);
+  disk_holds (n * 32, 16, n + 1);
+  put (n + 1, LUNFS_OP_WRITE, 0, 0, 1); /* not this one, which is behind what fails */
+  for (unsigned k = 0; k < 3 && !io[n + 1].done; k++) {
+    answer_all (-EIO);
+    advance (SECOND_US);
+  }
+  ends (n + 1, -EIO);
 }
 END_TEST
 
@@ -145,14 +183,39 @@ START_TEST (test_refuses)
   turn ();
   ends (3, -EIO);
   ends (4, -EIO);
-  put (5, LUNFS_OP_READ, 0, 0, 1);
-  ends (5, 0);
-  holds (5, 0, 1, 1);
+  put (5, LUNFS_OP_READ, 0, 0, 1); /* not even what is in memory: it may be another LUN now */
+  is_sent (nsent - 1, LUNFS_OP_READ, 0, 1, 0);
+  answer (nsent - 1, -EIO);
+  ends (5, -EIO);
   is_stalled = is_refusing = false;
   up ();
   answer_all (0);
   disk_holds (0, 1, 1); /* not given up */
   disk_holds (8, 1, 0);
+}
+END_TEST
+
+/* The LUN is smaller than it was when the session is back: nobody waits for what is not written until it has its size. */
+START_TEST (test_shrunk)
+{
+  put (0, LUNFS_OP_WRITE, 0, 0, 1);
+  put (1, LUNFS_OP_FLUSH, 0, 0, 0);
+  put (2, LUNFS_OP_WRITE, LUNFS_REQ_FUA, 0, 1);
+  put (3, LUNFS_OP_FLUSH, 0, 0, 0);
+  turn ();
+  is_stalled = true;
+  answer (0, -ECANCELED);
+  turn ();
+  is_stalled = false;
+  info.shrunk_from_nblocks = info.capacity.nblocks;
+  up ();
+  turn ();
+  for (unsigned i = 1; i < 4; i++)
+    ends (i, -EIO);
+  info.shrunk_from_nblocks = 0;
+  up ();
+  answer_all (0);
+  disk_holds (0, 1, 1);
 }
 END_TEST
 
@@ -195,6 +258,24 @@ START_TEST (test_disown_unstable)
   put (1, LUNFS_OP_FLUSH, 0, 0, 0);
   answer_all (0);
   ends (1, -EIO);
+}
+END_TEST
+
+/* Nor are discards done again. */
+START_TEST (test_disown_range)
+{
+  put (0, LUNFS_OP_DISCARD, 0, 0, 8);
+  answer (0, 0);
+  lunfs_cache_disown (cache);
+  put (1, LUNFS_OP_DISCARD, 0, 16, 8); /* after it: is */
+  answer (1, 0);
+  up ();
+  is_sent (2, LUNFS_OP_DISCARD, 16, 8, LUNFS_REQ_RECOVERY);
+  answer (2, 0);
+  ck_assert_uint_eq (nsent, 3);
+  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
+  answer_all (0);
+  ends (2, -EIO);
 }
 END_TEST
 
@@ -291,10 +372,16 @@ main (void)
   tcase_add_test (tc, test_session_lost);
   tcase_add_loop_test (tc, test_write_while_recovering, 0, 2);
   tcase_add_test (tc, test_refuses);
+  tcase_add_test (tc, test_shrunk);
   tcase_add_test (tc, test_disown);
   tcase_add_test (tc, test_disown_unstable);
+  tcase_add_test (tc, test_disown_range);
   tcase_add_loop_test (tc, test_disown_held, 0, 3);
   tcase_add_test (tc, test_inherit);
+  suite_add_tcase (suite, tc);
+  tc = tcase_create ("limits");
+  tcase_add_checked_fixture (tc, start_small, teardown);
+  tcase_add_test (tc, test_write_fails_at_limit);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
   tcase_add_checked_fixture (tc, start_blocks, teardown);

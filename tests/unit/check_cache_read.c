@@ -196,6 +196,24 @@ START_TEST (test_small_commands)
 }
 END_TEST
 
+/* Since the reader came, the target takes less than a page at a time. */
+START_TEST (test_smaller_commands)
+{
+  put (0, LUNFS_OP_READ, 0, 0, 16);
+  put (1, LUNFS_OP_READ, 0, 4, 12);
+  ck_assert_uint_eq (nsent, 1);
+  info.limits.max_transfer_blocks = 1;
+  up ();
+  answer (0, -EIO);
+  ends (0, -EIO);
+  answer_all (0);
+  ends (1, 0);
+  holds (1, 0, 12, 0xff);
+  put (2, LUNFS_OP_READ, 0, 8, 1);
+  ck_assert_ptr_eq (sent[nsent - 1], &io[2].req);
+}
+END_TEST
+
 START_TEST (test_end_of_lun)
 {
   info.capacity.nblocks -= 3;
@@ -325,6 +343,28 @@ START_TEST (test_discard_during_fill)
 }
 END_TEST
 
+START_TEST (test_partly_valid_and_discarded)
+{
+  info.modes.wce = false;
+  up ();
+  put (0, LUNFS_OP_WRITE, LUNFS_REQ_FUA, 1, 1);
+  answer (0, 0);
+  put (1, LUNFS_OP_READ, 0, 0, 8);
+  execute (1);
+  put (2, LUNFS_OP_DISCARD, 0, 3, 1);
+  answer (2, 0);
+  answer (1, 0);
+  ends (1, 0);
+  put (3, LUNFS_OP_READ, 0, 0, 8);
+  answer_all (0);
+  ends (3, 0);
+  holds (3, 0, 1, 0xff);
+  holds (3, 1, 1, 1);
+  holds (3, 3, 1, 0);
+  holds (3, 4, 4, 0xff);
+}
+END_TEST
+
 /* Another initiator may have written. */
 START_TEST (test_forget)
 {
@@ -353,6 +393,39 @@ START_TEST (test_forget_partly_valid)
   ends (1, 0);
   misses (2, 2, 6, 0x33);
   hits (3, 1, 1, 1);
+}
+END_TEST
+
+/* What was only read of a page goes, what is kept of it stays. */
+START_TEST (test_forget_part)
+{
+  memset (disk, 1, LUNFS_PAGE_BYTES);
+  written (0, 1, 1);
+  misses (1, 0, 8, 1);
+  lunfs_cache_forget (cache);
+  memset (disk, 0x33, LUNFS_PAGE_BYTES);
+  misses (2, 2, 6, 0x33);
+  hits (3, 1, 1, 1);
+}
+END_TEST
+
+/* A block is in memory when the reader comes, and at the target, and gone from memory, when the others come. */
+START_TEST (test_written_and_forgotten)
+{
+  written (0, 1, 1);
+  put (1, LUNFS_OP_READ, 0, 0, 8);
+  execute (0);
+  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
+  turn ();
+  answer (1, 0);
+  answer (2, 0);
+  ends (2, 0);
+  lunfs_cache_forget (cache);
+  answer (0, 0);
+  ends (1, 0);
+  holds (1, 0, 1, 0xff);
+  holds (1, 1, 1, 1);
+  holds (1, 2, 6, 0xff);
 }
 END_TEST
 
@@ -534,8 +607,8 @@ START_TEST (test_wasted)
 {
   stream (1000, 8);
   answer_all (0);
-  for (unsigned i = 0; i < 12; i++) {
-    put (1, LUNFS_OP_READ, 0, 4000 + ((i * 7) % 16) * 256, 256);
+  for (unsigned i = 0; i < 400; i++) { /* small, so that they do not take each other's place only */
+    put (1, LUNFS_OP_READ, 0, 4000 + ((i * 7) % 300) * 32, 32);
     answer_all (0);
     ends (1, 0);
   }
@@ -582,12 +655,16 @@ main (void)
   tcase_add_test (tc, test_bad_block);
   tcase_add_test (tc, test_unaligned);
   tcase_add_test (tc, test_small_commands);
+  tcase_add_test (tc, test_smaller_commands);
   tcase_add_test (tc, test_end_of_lun);
   tcase_add_test (tc, test_partly_valid);
   tcase_add_test (tc, test_partly_valid_and_written);
   tcase_add_test (tc, test_many_pieces);
   tcase_add_test (tc, test_write_of_blocks_during_fill);
   tcase_add_test (tc, test_forget_partly_valid);
+  tcase_add_test (tc, test_partly_valid_and_discarded);
+  tcase_add_test (tc, test_forget_part);
+  tcase_add_test (tc, test_written_and_forgotten);
   tcase_add_test (tc, test_no_memory_around);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("ahead");

@@ -572,7 +572,7 @@ end (Model *m)
   make_peace (m);
   lunfs_ram_clear_faults (m->row.ram);
   lunfs_ram_refuse (m->row.ram, LUNFS_LOGIN_OK, 0);
-  row_until (&m->row, LUNFS_SESSION_UP, 60000000);
+  row_until (&m->row, LUNFS_SESSION_UP, 300000000); /* a swallowed answer to WRITE SAME is missed after 120 s */
   ask (m, LUNFS_OP_FLUSH, 0, 0); /* takes with it what was still to be reported */
   m->errors_allowed = false;
   lunfs_session_set_timeouts (m->row.session, &patient);

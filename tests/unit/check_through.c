@@ -123,16 +123,17 @@ START_TEST (test_blocked)
 {
   static const LunfsOp ops[] = { LUNFS_OP_WRITE, LUNFS_OP_DISCARD, LUNFS_OP_ZERO };
   uint32_t flags = ops[_i] == LUNFS_OP_WRITE ? LUNFS_REQ_FUA : 0;
+  unsigned n = ops[_i] == LUNFS_OP_ZERO ? 40 : 4; /* fewer zeroes are data like any other */
 
   written (0, 5, 1);
-  written (1, 100, 1);
-  put (2, ops[_i], flags, 4, 4);
-  put (3, ops[_i], flags, 50, 4); /* nothing dirty there */
+  written (1, 1000, 1);
+  put (2, ops[_i], flags, 4, n);
+  put (3, ops[_i], flags, 500, n); /* nothing dirty there */
   ck_assert_ptr_eq (sent[0], &io[3].req);
   turn ();
   ck_assert_uint_eq (nsent, 3);
   is_sent (1, LUNFS_OP_WRITE, 5, 1, OURS);
-  is_sent (2, LUNFS_OP_WRITE, 100, 1, OURS);
+  is_sent (2, LUNFS_OP_WRITE, 1000, 1, OURS);
   answer (1, 0);
   ck_assert_ptr_eq (sent[3], &io[2].req);
   answer (3, 0);
@@ -140,6 +141,20 @@ START_TEST (test_blocked)
   ends (2, 0);
   disk_holds (4, 4, ops[_i] == LUNFS_OP_WRITE ? 3 : 0);
   reads (4, 5, 1, ops[_i] == LUNFS_OP_WRITE ? 3 : 0);
+}
+END_TEST
+
+START_TEST (test_short_zeroes)
+{
+  written (0, 5, 1);
+  put (1, LUNFS_OP_ZERO, 0, 4, 4);
+  ends (1, 0);
+  reads (2, 4, 4, 0);
+  turn ();
+  advance (WRITE_DELAY_US + 1000);
+  is_sent (0, LUNFS_OP_WRITE, 4, 4, OURS);
+  answer_all (0);
+  disk_holds (4, 4, 0);
 }
 END_TEST
 
@@ -306,6 +321,7 @@ main (void)
   tc = tcase_create ("back");
   tcase_add_checked_fixture (tc, start_back, teardown);
   tcase_add_loop_test (tc, test_blocked, 0, 3);
+  tcase_add_test (tc, test_short_zeroes);
   tcase_add_test (tc, test_blocked_and_failed);
   tcase_add_test (tc, test_large_discard);
   tcase_add_test (tc, test_many_discards);
