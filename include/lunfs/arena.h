@@ -58,6 +58,8 @@ typedef struct {
   char identity[256];        /* LunfsIdentity.text */
   uint32_t dirty;            /* unstable writes existed when the last worker ended */
   uint32_t no_reinstatement; /* see session/guard.c */
+  uint64_t disowned_seq;     /* LunfsArenaPage.seq: what was written up to then must not be written again */
+  uint32_t lost_errno;       /* acknowledged data was lost, and no fsync has said so yet */
 } LunfsArenaLun;
 
 typedef struct {

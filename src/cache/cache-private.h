@@ -112,7 +112,7 @@ struct LunfsCache {
   GQueue draining;                    /* wait for the one under way */
   GQueue covered;                     /* answered when the commit under way ends */
   GQueue waiting;                     /* need the next commit */
-  bool drain, drain_all, drain_fua;
+  bool drain, drain_fua;
   unsigned drain_generation;
   LunfsTimer age;
 
@@ -126,13 +126,14 @@ struct LunfsCache {
   unsigned through, through_old;
   bool refused; /* some of what was to be written again was refused: it must not overtake through_old */
   LunfsRequest range;
-  uint64_t disowned_seq; /* what was written up to then must not be written again */
-  int lost_error;        /* the last loss's, negative; how many there were is in stats->losses */
+  int lost_error; /* the last loss's, negative; how many there were is in stats->losses */
 };
 
 /* cache.c */
 /* @req waits in @queue, but not longer than request_limit_s. */
 void lunfs_cache_wait (LunfsCache *c, GQueue *queue, LunfsRequest *req);
+/* Something waits: see to it that it does not longer than that. */
+void lunfs_cache_watch_age (LunfsCache *c);
 void lunfs_cache_give_back (LunfsRequest *req, int result);
 void lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result);
 void lunfs_cache_count (LunfsCache *c);
@@ -144,6 +145,8 @@ void lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size,
 void lunfs_cache_read_init (LunfsCache *c);
 void lunfs_cache_read_clear (LunfsCache *c);
 void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
+/* It waits here; else it has gone on as it is. */
+bool lunfs_cache_read_knows (LunfsCache *c, const LunfsRequest *req);
 bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
 
 /* writeback.c */

@@ -51,10 +51,28 @@ lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result)
 
 /* ---- waiting ---- */
 
+/* What came then or earlier has waited as long as it may. */
+static int64_t
+too_old_us (const LunfsCache *c)
+{
+  return lunfs_lane_now_us (c->lane) - (int64_t) c->conf.request_limit_s * G_USEC_PER_SEC;
+}
+
 void
 lunfs_cache_wait (LunfsCache *c, GQueue *queue, LunfsRequest *req)
 {
   g_queue_push_tail_link (queue, &req->link);
+  lunfs_cache_watch_age (c);
+  if (c->conf.request_limit_s && req->submit_us <= too_old_us (c)) { /* it has waited elsewhere, behind others */
+    g_queue_unlink (queue, &req->link);
+    LUNFS_COUNT (c->stats, timeouts, 1);
+    lunfs_cache_finish_later (c, req, -EIO);
+  }
+}
+
+void
+lunfs_cache_watch_age (LunfsCache *c)
+{
   if (c->conf.request_limit_s && !c->expire.slot)
     lunfs_lane_arm (c->lane, &c->expire, EXPIRE_US);
 }
@@ -65,7 +83,7 @@ expire_fired (LunfsTimer *timer)
 {
   LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, expire));
   GQueue *queues[] = { &c->held, &c->blocked, &c->wanting, &c->draining };
-  int64_t oldest_us = lunfs_lane_now_us (c->lane) - (int64_t) c->conf.request_limit_s * G_USEC_PER_SEC;
+  int64_t oldest_us = too_old_us (c);
   bool left = false;
 
   for (unsigned i = 0; i < G_N_ELEMENTS (queues); i++)
@@ -234,7 +252,7 @@ cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
     lunfs_cache_finish_later (c, req, -EINTR);
     return true;
   }
-  if (c->cached && req->op == LUNFS_OP_READ)
+  if (req->op == LUNFS_OP_READ && lunfs_cache_read_knows (c, req))
     return lunfs_cache_read_cancel (c, req, dying);
   return c->lower->ops->cancel (c->lower, req, dying);
 }

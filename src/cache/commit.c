@@ -23,6 +23,7 @@ void
 lunfs_cache_lose (LunfsCache *c, int error)
 {
   c->lost_error = error;
+  c->pages.arena->luns[c->conf.lun].lost_errno = (uint32_t) -error;
   LUNFS_COUNT (c->stats, losses, 1);
 }
 
@@ -36,6 +37,7 @@ flushed (LunfsCache *c, LunfsRequest *req)
     return 0;
   req->losses_seen = losses;
   LUNFS_GAUGE (c->stats, losses_told, losses);
+  c->pages.arena->luns[c->conf.lun].lost_errno = 0;
   return c->lost_error;
 }
 
@@ -102,7 +104,7 @@ commit_done (LunfsRequest *req)
     lunfs_cache_give_back (link->data, result ? result : flushed (c, link->data));
   if (something_kept (c) && !c->age.slot)
     lunfs_lane_arm (c->lane, &c->age, COMMIT_AGE_US);
-  if (result < 0)
+  if (result < 0 && c->pages.user.kept_bytes >= lunfs_frames_may_keep (c->conf.frames, &c->pages.user))
     lunfs_cache_fail_held (c, result); /* memory is full of what the target does not make stable: no more of it */
   lunfs_cache_release_held (c);
   lunfs_cache_kick (c);
@@ -184,6 +186,23 @@ age_fired (LunfsTimer *timer)
 
 /* ---- drain ---- */
 
+/* What has not been written goes with what comes now: the next drain waits for both. */
+static void
+renew_all (LunfsCache *c)
+{
+  LunfsPages *t = &c->pages;
+
+  for (uint32_t b = 0; b < t->nbuckets; b++)
+    for (uint32_t i = t->bucket[b]; i != LUNFS_NO_PAGE; i = lunfs_page (t, i)->chained)
+      lunfs_pages_renew (t, i);
+  for (GList *l = c->sends.head; l; l = l->next) {
+    const LunfsSend *s = l->data;
+
+    for (unsigned k = 0; k < s->npages; k++)
+      lunfs_pages_renew (t, s->page[k]);
+  }
+}
+
 static void
 end_drain (LunfsCache *c, int error)
 {
@@ -191,7 +210,8 @@ end_drain (LunfsCache *c, int error)
   GList *link;
 
   c->drain = c->drain_fua = false;
-  c->drain_all = error != 0; /* what failed belongs to no generation: the next one waits for all */
+  if (error)
+    renew_all (c);
   g_queue_init (&c->draining);
   while ((link = g_queue_pop_head_link (&queue))) {
     LunfsRequest *req = link->data;
@@ -214,9 +234,7 @@ end_drain (LunfsCache *c, int error)
 static bool
 is_drained (const LunfsCache *c)
 {
-  const LunfsPages *t = &c->pages;
-
-  return c->drain_all ? t->pending[0] + t->pending[1] == 0 : t->pending[c->drain_generation & 1] == 0;
+  return c->pages.pending[c->drain_generation & 1] == 0;
 }
 
 /* So little, and nothing else to be made stable: one round trip instead of two. */

@@ -73,9 +73,7 @@ list_of (LunfsPages *t, const LunfsPage *p)
 {
   switch (p->state) {
   case LUNFS_PAGE_CLEAN:
-    return p->flags & LUNFS_PAGE_HOT    ? &t->hot
-           : p->flags & LUNFS_PAGE_ONCE ? &t->once
-                                        : &t->list[LUNFS_PAGE_CLEAN];
+    return p->flags & LUNFS_PAGE_HOT ? &t->hot : p->flags & LUNFS_PAGE_ONCE ? &t->once : &t->list[LUNFS_PAGE_CLEAN];
   case LUNFS_PAGE_DIRTY:
     if (p->flags & LUNFS_PAGE_HELD)
       return NULL;
@@ -428,6 +426,16 @@ record (LunfsPages *t, uint32_t i, bool kept)
   __atomic_store_n (&r->kept, 1, __ATOMIC_RELEASE);
 }
 
+/* Fewer blocks of it: the others are no newer for that. */
+static void
+record_less (LunfsPages *t, uint32_t i)
+{
+  if (t->page[i].kept == 0)
+    record (t, i, false);
+  else
+    __atomic_store_n (&t->arena->pages[i].blocks, t->page[i].kept, __ATOMIC_RELEASE);
+}
+
 static void
 count (LunfsPages *t, unsigned state, int n)
 {
@@ -461,7 +469,7 @@ move (LunfsPages *t, uint32_t i, unsigned state)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
   if (!is_pending (state)) {
     clear_flag (t, p, LUNFS_PAGE_RECOVER, &t->nrecover);
-    p->flags &= (uint8_t) ~LUNFS_PAGE_ALONE;
+    p->flags &= (uint16_t) ~LUNFS_PAGE_ALONE;
   }
   if (is_pending (state) && !is_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
@@ -612,6 +620,19 @@ inherit_generation (LunfsPages *t, uint32_t i, uint32_t old)
 }
 
 void
+lunfs_pages_renew (LunfsPages *t, uint32_t i)
+{
+  LunfsPage *p = &t->page[i];
+  unsigned from = p->flags & LUNFS_PAGE_ODD ? 1 : 0, to = t->generation & 1;
+
+  if (from == to || !(is_pending (p->state) || (p->flags & LUNFS_PAGE_SENDING)))
+    return;
+  p->flags ^= LUNFS_PAGE_ODD;
+  t->pending[from]--;
+  t->pending[to]++;
+}
+
+void
 lunfs_pages_hand_over (LunfsPages *t, uint32_t i)
 {
   uint32_t peer = t->page[i].peer;
@@ -641,14 +662,15 @@ copy_of_writing (LunfsPages *t, uint32_t i)
 {
   uint32_t q = lunfs_pages_take (t);
   const LunfsPage *p = &t->page[i];
+  bool disowned = t->arena->pages[i].seq <= t->disowned_seq; /* the newer page has nothing to do with it */
 
   if (q == LUNFS_NO_PAGE)
     return q;
   memcpy (lunfs_page_data (t, q), lunfs_page_data (t, i), LUNFS_PAGE_BYTES);
   leave (t, i);
-  lunfs_pages_insert (t, q, p->number, LUNFS_PAGE_DIRTY, p->valid);
-  t->page[q].kept = p->kept;
-  record (t, q, true);
+  lunfs_pages_insert (t, q, p->number, LUNFS_PAGE_DIRTY, disowned ? 0 : p->valid);
+  t->page[q].kept = disowned ? 0 : p->kept;
+  record (t, q, t->page[q].kept != 0);
   retire (t, i);
   hold (t, q, i);
   return q;
@@ -700,6 +722,7 @@ lunfs_pages_replace (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState 
 {
   uint32_t old = lunfs_pages_find (t, number), peer = LUNFS_NO_PAGE;
   LunfsPage *p = &t->page[i];
+  bool recover;
 
   if (old != LUNFS_NO_PAGE) {
     leave (t, old);
@@ -720,10 +743,15 @@ lunfs_pages_replace (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState 
       p->dirty = p->valid;
     record (t, i, true);
   }
+  /* A flush may wait for what is to be written again: so is what takes its place, before anybody is served. */
+  recover = old != LUNFS_NO_PAGE && state == LUNFS_PAGE_DIRTY && peer == LUNFS_NO_PAGE
+            && t->page[old].state == LUNFS_PAGE_DIRTY && (t->page[old].flags & LUNFS_PAGE_RECOVER);
   if (old != LUNFS_NO_PAGE)
     retire (t, old);
   if (peer != LUNFS_NO_PAGE)
     hold (t, i, peer);
+  else if (recover)
+    lunfs_pages_recover (t, i);
 }
 
 void
@@ -742,7 +770,7 @@ lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask)
   p->kept &= (uint8_t) ~mask;
   p->dirty &= (uint8_t) ~mask;
   if (p->flags & LUNFS_PAGE_HELD || (p->kept && (p->dirty || !is_pending (p->state))))
-    record (t, i, p->kept != 0);
+    record_less (t, i);
   else
     lunfs_pages_set (t, i, p->kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
 }
@@ -943,7 +971,7 @@ check_page (const LunfsPages *t, uint32_t i)
     return "kept but not valid, or dirty but not kept";
   if (is_pending (p->state) != (p->dirty != 0) && !(p->flags & LUNFS_PAGE_HELD))
     return "dirty does not fit the state";
-  if (keeps (p->state) != (p->kept != 0) || keeps (p->state) != kept)
+  if ((keeps (p->state) != (p->kept != 0) && !(p->flags & LUNFS_PAGE_HELD)) || (p->kept != 0) != kept)
     return "what is kept does not fit the state, or the arena";
   if (kept && (t->arena->pages[i].number != p->number || t->arena->pages[i].blocks != p->kept))
     return "the arena's record is another";

@@ -75,9 +75,10 @@ typedef struct {
   LunfsFrames *frames;
   LunfsFramesUser user;
   LunfsArena *arena;
-  LunfsPage *page; /* of all LUNs; ours are those in our chunks */
-  unsigned lun;    /* index in the arena */
-  uint64_t seq;    /* of the last write */
+  LunfsPage *page;       /* of all LUNs; ours are those in our chunks */
+  unsigned lun;          /* index in the arena */
+  uint64_t seq;          /* of the last write */
+  uint64_t disowned_seq; /* what was written up to then must not be written again */
 
   uint32_t *bucket;
   uint32_t nbuckets, ninside;
@@ -87,7 +88,7 @@ typedef struct {
    * other.  What went from there and is read again before long (ghost) is treated like all the rest. */
   LunfsPageList hot, once; /* list[] has the cold ones */
   uint32_t ghost[LUNFS_PAGES_GHOSTS];
-  LunfsPageList recover;                  /* DIRTY and RECOVER; list[] has the others */
+  LunfsPageList recover; /* DIRTY and RECOVER; list[] has the others */
   uint32_t count[LUNFS_PAGE_NSTATES];
   uint32_t nheld;    /* DIRTY, on no list */
   uint32_t nrecover; /* DIRTY or WRITING */
@@ -156,6 +157,8 @@ void lunfs_pages_drop (LunfsPages *t, uint32_t i);
 /* The command that used the memory of an OLD page has ended: FREE; the page that waited for it may go (not held any more). */
 void lunfs_pages_release (LunfsPages *t, uint32_t i);
 
+/* If it is pending: from now on of the current generation. */
+void lunfs_pages_renew (LunfsPages *t, uint32_t i);
 /* The WRITE of an OLD page has failed: the page that waited for it has its blocks, too, and sends them now.  Then as release. */
 void lunfs_pages_hand_over (LunfsPages *t, uint32_t i);
 

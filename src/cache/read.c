@@ -451,8 +451,10 @@ fill_done (LunfsRequest *req)
     reader_ready (c, r);
   }
   g_slist_free (joined);
-  if (c->held.length) /* memory may have come free */
+  if (c->held.length) { /* memory may have come free */
     lunfs_cache_release_held (c);
+    lunfs_cache_kick (c);
+  }
 }
 
 static void
@@ -605,19 +607,29 @@ lunfs_cache_read (LunfsCache *c, LunfsRequest *req)
   read_ahead (c, offset, length);
 }
 
+static LunfsReader *
+reader_of (LunfsCache *c, const LunfsRequest *req)
+{
+  for (GList *l = c->readers.head; l; l = l->next)
+    if (((LunfsReader *) l->data)->req == req)
+      return l->data;
+  return NULL;
+}
+
+bool
+lunfs_cache_read_knows (LunfsCache *c, const LunfsRequest *req)
+{
+  return reader_of (c, req) != NULL;
+}
+
 /* Its own fills are given up where that is possible; then it ends with their -EINTR.  One that waits for others only ends
  * at once. */
 bool
 lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying)
 {
-  LunfsReader *r = NULL;
+  LunfsReader *r = reader_of (c, req);
   bool own = false, any = false;
 
-  for (GList *l = c->readers.head; l && !r; l = l->next)
-    if (((LunfsReader *) l->data)->req == req)
-      r = l->data;
-  if (!r)
-    return false;
   for (GList *l = c->fills.head, *next; l; l = next) {
     LunfsFill *f = l->data;
 

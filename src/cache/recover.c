@@ -14,7 +14,7 @@
 static bool
 is_disowned (const LunfsCache *c, uint32_t i)
 {
-  return c->pages.arena->pages[i].seq <= c->disowned_seq;
+  return c->pages.arena->pages[i].seq <= c->pages.disowned_seq;
 }
 
 /* Pages in @list that another initiator may have written over since.  Returns how many. */
@@ -51,7 +51,7 @@ drop_disowned_ranges (LunfsCache *c)
 {
   unsigned n = lunfs_ranges_count (&c->ranges);
 
-  lunfs_ranges_drop (&c->ranges, c->disowned_seq);
+  lunfs_ranges_drop (&c->ranges, c->pages.disowned_seq);
   n -= lunfs_ranges_count (&c->ranges);
   if (n == 0)
     return;
@@ -66,7 +66,7 @@ drop_disowned (LunfsCache *c)
 {
   LunfsPages *t = &c->pages;
   unsigned n = drop_from (c, &t->list[LUNFS_PAGE_UNSTABLE]) + drop_from (c, &t->list[LUNFS_PAGE_COMMITTING])
-               + drop_from (c, &t->recover);
+               + drop_from (c, &t->recover) + drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
 
   drop_disowned_ranges (c);
   say_disowned (c, n);
@@ -75,7 +75,7 @@ drop_disowned (LunfsCache *c)
 void
 lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask)
 {
-  uint32_t i = c->disowned_seq ? lunfs_pages_find (&c->pages, number) : LUNFS_NO_PAGE;
+  uint32_t i = c->pages.disowned_seq ? lunfs_pages_find (&c->pages, number) : LUNFS_NO_PAGE;
   const LunfsPage *p;
 
   if (i == LUNFS_NO_PAGE)
@@ -94,8 +94,10 @@ lunfs_cache_disown (LunfsCache *c)
   LunfsPages *t = &c->pages;
   unsigned n;
 
-  c->disowned_seq = t->seq;
-  c->range_seq = MAX (c->range_seq, c->disowned_seq);
+  /* A successor must know it before anything else is done. */
+  __atomic_store_n (&t->arena->luns[t->lun].disowned_seq, t->seq, __ATOMIC_RELEASE);
+  t->disowned_seq = t->seq;
+  c->range_seq = MAX (c->range_seq, c->pages.disowned_seq);
   c->send_error = 0; /* what failed is given up */
   n = drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (c->recovering)
@@ -259,12 +261,16 @@ lunfs_cache_lost (LunfsCache *c, int err)
 void
 lunfs_cache_inherit (LunfsCache *c, uint64_t nblocks, uint32_t block_size)
 {
+  const LunfsArenaLun *record = &c->pages.arena->luns[c->conf.lun];
   uint64_t seq = lunfs_ranges_restore (&c->ranges);
   unsigned n;
 
   lunfs_cache_set_size (c, nblocks, block_size, 0);
   n = lunfs_pages_restore (&c->pages);
-  c->pages.seq = MAX (c->pages.seq, seq);
+  c->pages.disowned_seq = record->disowned_seq;
+  c->pages.seq = MAX (MAX (c->pages.seq, seq), record->disowned_seq);
+  if (record->lost_errno)
+    lunfs_cache_lose (c, -(int) record->lost_errno);
   c->written++;
   if (n)
     lunfs_notice ("%s: %u KiB of written data taken over from the last worker", c->conf.label,

@@ -22,11 +22,22 @@ overlaps (const LunfsRequest *req, uint64_t number)
   return number * LUNFS_PAGE_BYTES < req->offset + req->length && (number + 1) * LUNFS_PAGE_BYTES > req->offset;
 }
 
+/* Some of the blocks of page @i that @req has are dirty, or on their way. */
 static bool
-is_unsettled (const LunfsPages *t, uint32_t i)
+is_unsettled (const LunfsPages *t, uint32_t i, const LunfsRequest *req)
 {
-  return i != LUNFS_NO_PAGE
-         && (lunfs_page (t, i)->state == LUNFS_PAGE_DIRTY || lunfs_page (t, i)->state == LUNFS_PAGE_WRITING);
+  const LunfsPage *p;
+  uint64_t start, from, to;
+  uint8_t dirty;
+
+  if (i == LUNFS_NO_PAGE)
+    return false;
+  p = lunfs_page (t, i);
+  dirty = p->dirty | (p->flags & LUNFS_PAGE_HELD ? lunfs_page (t, p->peer)->dirty : 0);
+  start = p->number * LUNFS_PAGE_BYTES;
+  from = MAX (start, req->offset);
+  to = MIN (start + LUNFS_PAGE_BYTES, req->offset + req->length);
+  return dirty && (lunfs_pages_mask (t, p->number, from, to - from) & dirty);
 }
 
 /* Nothing of its range is dirty or on its way. */
@@ -41,13 +52,13 @@ is_settled (const LunfsCache *c, const LunfsRequest *req)
     return true;
   if (end - first <= t->ninside) {
     for (uint64_t n = first; n < end; n++)
-      if (is_unsettled (t, lunfs_pages_find (t, n)))
+      if (is_unsettled (t, lunfs_pages_find (t, n), req))
         return false;
     return true;
   }
   for (uint32_t b = 0; b < t->nbuckets; b++)
     for (uint32_t i = t->bucket[b]; i != LUNFS_NO_PAGE; i = lunfs_page (t, i)->chained)
-      if (is_unsettled (t, i) && overlaps (req, lunfs_page (t, i)->number))
+      if (overlaps (req, lunfs_page (t, i)->number) && is_unsettled (t, i, req))
         return false;
   return true;
 }

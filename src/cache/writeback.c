@@ -143,6 +143,7 @@ accept (LunfsCache *c, LunfsRequest *req)
 {
   if (!lunfs_cache_store (c, req, LUNFS_PAGE_DIRTY)) {
     if (something_ends (c) && c->stores_failed++ < STORE_TRIES) {
+      lunfs_cache_watch_age (c);
       g_queue_push_head_link (&c->held, &req->link); /* begun, and it comes first: done again as a whole */
       lunfs_cache_kick (c);
     } else { /* more than there is memory for */
@@ -404,7 +405,7 @@ measure (LunfsCache *c, uint64_t bytes)
 static bool
 is_disowned (const LunfsCache *c, uint32_t i)
 {
-  return c->pages.arena->pages[i].seq <= c->disowned_seq;
+  return c->pages.arena->pages[i].seq <= c->pages.disowned_seq;
 }
 
 /* The WRITE of an OLD page has ended.  Whoever was held for it may be sent now, unless it must not be any more. */
@@ -441,35 +442,36 @@ page_written (LunfsCache *c, uint32_t i, bool stable)
   }
 }
 
-/* Tried again: after the next login if the session was lost, else later, alone. */
-static void
+/* Tried again: after the next login if the session was lost, else later, alone.  False: it is given up. */
+static bool
 page_failed (LunfsCache *c, uint32_t i, int result)
 {
   LunfsPages *t = &c->pages;
 
   if (lunfs_page (t, i)->state == LUNFS_PAGE_OLD) {
     old_page_ended (c, i, true);
-    return;
-  }
-  if (result == -ECANCELED) {
-    lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
-    return;
+    return true;
   }
   if (result == -EINTR || is_disowned (c, i)) {
     lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
     lunfs_pages_drop (t, i);
     lunfs_cache_lose (c, -EIO);
-    return;
+    return false;
+  }
+  if (result == -ECANCELED) {
+    lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+    return true;
   }
   lunfs_pages_recovered (t, i);
   lunfs_page (t, i)->flags |= LUNFS_PAGE_ALONE;
   lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+  return true;
 }
 
 static void
 say_failure (LunfsCache *c, const LunfsSend *s, int result)
 {
-  if (result == -ECANCELED || result == -EINTR || c->send_error == result)
+  if (c->send_error == result)
     return;
   lunfs_error ("%s: %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                ", written and answered before, could not be written to the target: %s.  They are kept and tried again; "
@@ -501,7 +503,7 @@ send_done (LunfsRequest *req)
   int result = req->result;
   bool fua = req->flags & LUNFS_REQ_FUA, recover = req->flags & LUNFS_REQ_RECOVERY;
   bool stable = !c->wce || (fua && c->dpofua && lunfs_ranges_count (&c->ranges) == 0);
-  bool tried_again = result != 0 && result != -ECANCELED && result != -EINTR; /* by us; EINTR: disowned */
+  bool tried_again = false; /* by us, with the same session */
 
   c->sending_bytes -= req->length;
   if (result == 0 && s->left) {
@@ -510,14 +512,14 @@ send_done (LunfsRequest *req)
   }
   if (result == 0)
     measure (c, (uint64_t) s->npages * LUNFS_PAGE_BYTES);
-  else
-    say_failure (c, s, result);
   g_queue_unlink (&c->sends, &s->link);
   for (unsigned k = 0; k < s->npages; k++)
     if (result == 0)
       page_written (c, s->page[k], stable);
-    else
-      page_failed (c, s->page[k], result);
+    else if (page_failed (c, s->page[k], result) && result != -ECANCELED)
+      tried_again = true;
+  if (tried_again)
+    say_failure (c, s, result);
   g_queue_push_head_link (&c->free_sends, &s->link);
   if (result == 0) {
     c->written += !stable;

@@ -696,7 +696,8 @@ cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
   bool changes = req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT;
   GQueue *queues[] = { &s->waiting, &s->delayed, &s->recovery };
 
-  if (!stalled (layer) || (req->sent && changes && !dying))
+  /* What the cache sends and gives up on is not even sent again: nothing of it is at the target now. */
+  if (!(dying && (req->flags & LUNFS_REQ_RETURN)) && (!stalled (layer) || (req->sent && changes && !dying)))
     return false;
   for (unsigned i = 0; i < G_N_ELEMENTS (queues); i++) {
     if (!g_queue_find (queues[i], req))

@@ -27,7 +27,7 @@ describe_unflushed (LunfsWorker *w)
     uint64_t unstable = LUNFS_VALUE (&row->stats, unstable_bytes),
              unsynced = LUNFS_VALUE (&row->stats, unsynced_writes);
 
-    if (row->hidden || (unsynced == 0 && row->drain_result == 0))
+    if (row->hidden || (unstable == 0 && unsynced == 0 && row->drain_result == 0))
       continue;
     g_string_append_printf (text, "%s%s lun %u: ", text->len ? "; " : "", row->record->target_name, row->record->lun);
     if (unstable)
