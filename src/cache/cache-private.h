@@ -172,6 +172,8 @@ void lunfs_cache_fail_blocked (LunfsCache *c, int result);
 /* commit.c */
 void lunfs_cache_flush (LunfsCache *c, LunfsRequest *req);
 void lunfs_cache_start_commit (LunfsCache *c);
+/* The SYNCHRONIZE CACHE under way has not been sent yet: it covers all that is written now. */
+void lunfs_cache_cover_all (LunfsCache *c);
 void lunfs_cache_wait_for_commit (LunfsCache *c, LunfsRequest *req);
 /* Something has become unstable: is it time for a commit in the background? */
 void lunfs_cache_consider_commit (LunfsCache *c);

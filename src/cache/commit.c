@@ -124,6 +124,14 @@ oldest_us (const LunfsCache *c)
 }
 
 void
+lunfs_cache_cover_all (LunfsCache *c)
+{
+  c->commit_written = c->written;
+  c->commit_seq = c->pages.seq;
+  set_all (c, LUNFS_PAGE_UNSTABLE, LUNFS_PAGE_COMMITTING);
+}
+
+void
 lunfs_cache_start_commit (LunfsCache *c)
 {
   if (c->committing)
@@ -132,9 +140,7 @@ lunfs_cache_start_commit (LunfsCache *c)
   c->commit_began_us = lunfs_lane_now_us (c->lane);
   c->covered = c->waiting;
   g_queue_init (&c->waiting);
-  c->commit_written = c->written;
-  c->commit_seq = c->pages.seq;
-  set_all (c, LUNFS_PAGE_UNSTABLE, LUNFS_PAGE_COMMITTING);
+  lunfs_cache_cover_all (c);
   c->commit.op = LUNFS_OP_FLUSH;
   c->commit.flags = 0;
   c->commit.offset = c->commit.length = 0;

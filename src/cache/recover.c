@@ -132,6 +132,8 @@ recovery_ended (LunfsCache *c)
     c->synced = c->written;
     lunfs_ranges_drop (&c->ranges, t->seq);
   }
+  if (c->committing) /* the session has it, and sends nothing of others before recovered() */
+    lunfs_cache_cover_all (c);
   lunfs_cache_count (c);
   c->conf.recovered (c->conf.user);
   lunfs_cache_drained (c, 0);

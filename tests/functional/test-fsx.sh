@@ -71,7 +71,7 @@ part () { # WHAT-HAPPENS MOUNT-OPTIONS
 }
 for ((round = 0; round < rounds; round++)); do
   part in_peace cache=writeback
-  part in_peace cache=writeback,cache_size=8M,read_ahead=2M,cache_write_delay=200
+  part in_peace cache=writeback,cache_size=8M,read_ahead=2M,cache_write_delay=200,lanes=2
   part in_peace cache=writethrough,cache_size=8M,read_ahead=0
   part in_peace cache=none
   part target_dies cache=writeback,cache_size=8M,read_ahead=2M,cache_write_delay=100

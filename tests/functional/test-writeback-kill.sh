@@ -34,6 +34,21 @@ sync "$file"
 cmp -n 1048576 "$scratch/new" "$disk"
 stop_lunfs "$mnt"
 
+say "also when the file system is unmounted at once; it is flushed before the login"
+mount_it cache_write_delay=60000
+dd if=/dev/urandom of="$scratch/new" bs=4k count=256 status=none
+dd if="$scratch/new" of="$file" bs=4k oflag=direct conv=notrunc status=none
+sup=$(supervisor "$mnt")
+stop_answering
+kill -KILL "$(worker "$mnt")"
+umount "$mnt"
+wait_for "logged '$mnt' 'taken over from the last worker'" 10
+sleep 0.3 # nobody tells that the flush is waiting
+answer_again
+wait_for "! alive $sup" 20
+cmp -n 1048576 "$scratch/new" "$disk"
+! logged "$mnt" 'not synchronised' || fail "it says that it has not flushed everything"
+
 kills=0 taken=0
 round () { # FIO-OPTION...
   local n

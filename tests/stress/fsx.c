@@ -49,7 +49,7 @@ static const struct {
   unsigned weight;
 } kinds[KINDS] = {
   [READ] = { "read", 300 },        [WRITE] = { "write", 300 },       [DSYNC] = { "dsync", 20 },
-  [STREAM_READ] = { "stream", 8 }, [STREAM_WRITE] = { "append", 8 }, [AGAIN] = { "again", 8 },
+  [STREAM_READ] = { "stream", 25 }, [STREAM_WRITE] = { "append", 8 }, [AGAIN] = { "again", 8 },
   [MAP_READ] = { "mapread", 10 },  [MAP_WRITE] = { "mapwrite", 10 }, [PUNCH] = { "punch", 30 },
   [ZERO] = { "zero", 30 },         [SYNC] = { "fsync", 15 },         [REOPEN] = { "reopen", 5 },
 };
@@ -292,7 +292,17 @@ draw_range (uint64_t *offset, uint64_t *length)
   *offset = base + below ((area - *length) / unit + 1) * unit;
 }
 
-/* Equal pieces one behind the other, or by a stride, forward or backward. */
+static void
+write_ahead (uint64_t from)
+{
+  uint64_t start = from + below (64) * PAGE, length = set.block * (1 + below (16));
+
+  if (start + length <= size)
+    write_some (start, length, 0);
+}
+
+/* Equal pieces one behind the other, or by a stride, forward or backward.  Reads: now and then something is written ahead of
+ * them, where it may just be being fetched. */
 static void
 stream (uint64_t offset, bool write)
 {
@@ -305,6 +315,8 @@ stream (uint64_t offset, bool write)
       write_some (at, unit, 0);
     else
       read_some (at, unit);
+    if (!write && !backward && below (6) == 0)
+      write_ahead (at + unit);
     if (backward && at < step)
       break;
   }
@@ -402,7 +414,7 @@ verify (void)
 static int
 run (void)
 {
-  time_t end = time (NULL) + (time_t) set.seconds;
+  time_t end;
   struct stat st;
 
   random_state = set.seed * 1000003;
@@ -423,6 +435,7 @@ run (void)
     write_some (at, size - at < BUFFER ? size - at : BUFFER, 0);
   printf ("fsx: running\n");
   fflush (stdout);
+  end = time (NULL) + (time_t) set.seconds;
   for (number = 1; number <= set.ops && !stopped && (set.ops != UINT64_MAX || time (NULL) < end); number++) {
     Op *op = &history[number % HISTORY];
 
