@@ -25,7 +25,7 @@
 #define BS (LUNFS_PAGE_BYTES / BLOCKS)
 #define LIMIT (4 * LUNFS_CHUNK_BYTES)
 #define LUN 7
-#define KILLS 60
+#define KILLS 40
 #define SENDS 8
 
 /* What a worker has promised: memory that outlives it. */
