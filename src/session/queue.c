@@ -360,6 +360,20 @@ medium_error (LunfsSession *s, const LunfsRequest *req, const LunfsSense *sense,
                  lunfs_session_label (s), text, n, lba);
 }
 
+/* What the cache tries again and again, perhaps for days (a full pool), is said once for each reason. */
+static void
+say_failed (LunfsSession *s, const LunfsRequest *req, const char *sense)
+{
+  if (req->flags & LUNFS_REQ_RETURN) {
+    if (g_strcmp0 (s->own_failure, sense) == 0)
+      return;
+    g_free (s->own_failure);
+    s->own_failure = g_strdup (sense);
+  }
+  lunfs_warning ("%s: %s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " failed: %s", lunfs_session_label (s),
+                 req->op == LUNFS_OP_READ ? "read" : "command", req->length, req->offset, sense);
+}
+
 static void
 act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVerdict *verdict, const char *sense)
 {
@@ -416,8 +430,7 @@ act (LunfsSession *s, LunfsRequest *req, const LunfsCommand *cmd, const LunfsVer
     break;
   }
   if (req->result < 0 && verdict->action == LUNFS_ACT_FAIL)
-    lunfs_warning ("%s: %s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " failed: %s", lunfs_session_label (s),
-                   req->op == LUNFS_OP_READ ? "read" : "command", req->length, req->offset, sense);
+    say_failed (s, req, sense);
 }
 
 /* It is done, perhaps after some effort (RECOVERED ERROR): is it all there? */
@@ -427,6 +440,8 @@ good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   static const LunfsVerdict again = { .action = LUNFS_ACT_RETRY, .err = EIO, .max_tries = 3 };
 
   grow_depth (s);
+  if (G_UNLIKELY (s->own_failure) && (req->flags & LUNFS_REQ_RETURN))
+    g_clear_pointer (&s->own_failure, g_free);
   if (G_UNLIKELY (s->reserved) && req->op == LUNFS_OP_WRITE) {
     s->reserved = false;
     lunfs_session_set_error (s, NULL);

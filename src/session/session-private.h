@@ -85,7 +85,8 @@ struct LunfsSession {
   uint64_t next_seq;
   bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
-  uint64_t bad_lba; /* of the last medium error */
+  uint64_t bad_lba;  /* of the last medium error */
+  char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
   LunfsTimer delay;

@@ -775,6 +775,7 @@ lunfs_session_free (LunfsSession *s)
   g_free (s->last_logged);
   g_free (s->lost_address);
   g_free ((char *) s->conf.host);
+  g_free (s->own_failure);
   g_free ((char *) s->conf.target_name);
   g_mutex_clear (&s->snapshot_lock);
   g_free (s);

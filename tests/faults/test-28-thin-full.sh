@@ -23,6 +23,8 @@ asked=$(($(fake_get .total.write) - before))
 [ "$asked" -le 40 ] || fail "$asked writes at the target for one" # page by page the second time: some may fit
 expect_fail sync "$file"
 expect_message 'no space'
+# What is tried again is told once, what a program was told itself each time.
+[ "$(grep -c '27/07' "${lunfs_logs[$mnt]}")" -le 3 ] || fail "the log is full of it"
 say "what has its space"
 random_file newer 1M >/dev/null
 put_through "$scratch/newer" 0
