@@ -72,20 +72,17 @@ wait_for "! alive $pid" 15
 wait_for "! alive $fio" 15
 ! mounted "$mnt" || fail "still mounted"
 
-say "a target that does not answer: ended within the limit, with status 33 if data is left"
+say "a target that does not answer: ended within the limit, with status 33, since what was answered from memory is left"
 start_lunfs_foreground "iscsi://$portal/$iqn" "$mnt" -o stop_timeout=5
 lun_up "$mnt" 1
 stop_answering
-dd if=/dev/zero of="$mnt/lun1" bs=4k count=1 conv=notrunc status=none 2>/dev/null &
-writer=$!
-disown
-wait_for "[ \"\$(lun_get '$mnt' 1 '.counters.in_flight + .counters.queued')\" -gt 0 ]" 10
+dd if=/dev/zero of="$mnt/lun1" bs=4k count=1 conv=notrunc status=none
 pid=$(supervisor "$mnt")
 kill -TERM "$pid"
 wait_for "! alive $pid" 12
 status=0
 wait "$pid" || status=$?
-[ "$status" = 33 ] || [ "$status" = 0 ] || fail "status $status"
-wait_for "! alive $writer" 10
+[ "$status" = 33 ] || fail "status $status"
+logged "$mnt" 'lun 1: up to 4 KiB written but not synchronised'
 ! mounted "$mnt" || fail "still mounted"
 answer_again
