@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cache=page: the kernel keeps what was read, writes go through, and after a new login nothing old is served.
+# shellcheck source=tests/functional/functions.sh
+. "${top_srcdir:?}/tests/functional/functions.sh"
+requires fio
+
+one_lun 16M 512 "" -o cache=page
+reads () { lun_get "$mnt" 1 .counters.reads; }
+
+say "what was read comes from the kernel the second time, also for another open file"
+cmp "$file" "$disk"
+before=$(reads)
+[ "$before" -gt 0 ] || fail "nothing was read"
+cmp "$file" "$disk"
+expect_equal "$(reads)" "$before" "reads"
+
+say "a write is at the target when it is answered"
+random_file new 256K >/dev/null
+dd if="$scratch/new" of="$file" bs=64k seek=3 conv=notrunc status=none
+cmp -n 262144 "$scratch/new" <(dd if="$disk" bs=64k skip=3 status=none)
+expect_equal "$(lun_get "$mnt" 1 .counters.dirty_bytes)" 0 "dirty bytes"
+dd if="$scratch/new" of="$file" bs=4k seek=1001 conv=notrunc,fsync status=none
+same_data "$file" "$disk"
+
+say "O_DIRECT beside it, and a shared mapping"
+dd if="$scratch/new" of="$file" bs=64k seek=100 oflag=direct conv=notrunc,fsync status=none
+python3 - "$file" <<'PY'
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+m = mmap.mmap(fd, 1 << 20)
+m[5000:5005] = b"hello"
+m.flush()
+os.fsync(fd)
+assert os.pread(fd, 5, 5000) == b"hello"
+PY
+same_data "$file" "$disk"
+fio --name=verify --filename="$file" --allow_file_create=0 --rw=randrw --bsrange=4k-64k --size=8m --ioengine=psync --verify=crc32c \
+  --verify_fatal=1 --do_verify=1 >"$scratch/fio.out" 2>&1 || { cat "$scratch/fio.out"; fail "fio found other data"; }
+
+say "after a new login it is read again: another initiator may have written"
+cmp "$file" "$disk"
+before=$(reads)
+relogins=$(lun_get "$mnt" 1 .counters.relogins)
+cut_connections
+wait_for "[ \"\$(lun_get '$mnt' 1 .counters.relogins)\" -gt $relogins ]" 20
+lun_up "$mnt" 1
+wait_for "cmp '$file' '$disk' && [ \"\$(lun_get '$mnt' 1 .counters.reads)\" -gt $before ]" 10
+stop_lunfs "$mnt"
