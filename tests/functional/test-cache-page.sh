@@ -18,7 +18,7 @@ expect_equal "$(reads)" "$before" "reads"
 say "a write is at the target when it is answered"
 random_file new 256K >/dev/null
 dd if="$scratch/new" of="$file" bs=64k seek=3 conv=notrunc status=none
-cmp -n 262144 "$scratch/new" <(dd if="$disk" bs=64k skip=3 status=none)
+cmp -n 262144 "$scratch/new" <(dd if="$disk" bs=64k skip=3 count=4 status=none)
 expect_equal "$(lun_get "$mnt" 1 .counters.dirty_bytes)" 0 "dirty bytes"
 dd if="$scratch/new" of="$file" bs=4k seek=1001 conv=notrunc,fsync status=none
 same_data "$file" "$disk"
