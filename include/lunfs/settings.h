@@ -85,6 +85,8 @@ LunfsSettings *lunfs_settings_new (void); /* all defaults */
 void lunfs_settings_free (LunfsSettings *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsSettings, lunfs_settings_free)
 
+/* The words for LunfsCacheMode, in its order; ends with NULL. */
+extern const char *const lunfs_cache_words[];
 /* cache_max_dirty with its default filled in, bytes. */
 uint64_t lunfs_settings_max_dirty (const LunfsSettings *s);
 

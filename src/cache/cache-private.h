@@ -31,7 +31,7 @@ struct LunfsFill {
   GList link;
   LunfsReader *reader; /* for whom; NULL: ahead, or nobody any more */
   GSList *joined;      /* LunfsReader: others that wait for it */
-  bool ahead, stale;   /* stale: what it brings may be older than a write of somebody else's */
+  bool ahead;
   uint64_t first;      /* page */
   unsigned npages;
   uint32_t page[LUNFS_CACHE_READ_PAGES]; /* its memory; LUNFS_NO_PAGE: the reader's own */
@@ -113,7 +113,6 @@ struct LunfsCache {
   GQueue covered;                     /* answered when the commit under way ends */
   GQueue waiting;                     /* need the next commit */
   bool drain, drain_fua;
-  unsigned drain_generation;
   LunfsTimer age;
 
   /* recover.c */
@@ -134,6 +133,8 @@ struct LunfsCache {
 void lunfs_cache_wait (LunfsCache *c, GQueue *queue, LunfsRequest *req);
 /* Something waits: see to it that it does not longer than that. */
 void lunfs_cache_watch_age (LunfsCache *c);
+/* It goes on to the layer below as it is. */
+void lunfs_cache_pass (LunfsCache *c, LunfsRequest *req);
 void lunfs_cache_give_back (LunfsRequest *req, int result);
 void lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result);
 void lunfs_cache_count (LunfsCache *c);
@@ -145,8 +146,6 @@ void lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size,
 void lunfs_cache_read_init (LunfsCache *c);
 void lunfs_cache_read_clear (LunfsCache *c);
 void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
-/* It waits here; else it has gone on as it is. */
-bool lunfs_cache_read_knows (LunfsCache *c, const LunfsRequest *req);
 bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
 
 /* writeback.c */

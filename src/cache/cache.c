@@ -4,6 +4,7 @@
 #include "cache/cache-private.h"
 
 #include "lunfs/log.h"
+#include "util/zeroes.h"
 
 #include <errno.h>
 
@@ -12,16 +13,29 @@
 #define ZERO_BYTES (128u << 10)
 #define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
 
-static uint8_t zeroes[ZERO_BYTES]; /* never written to */
-static struct iovec zeroes_iov = { zeroes, ZERO_BYTES };
+static struct iovec zeroes_iov = { lunfs_zeroes, ZERO_BYTES };
 
 /* ---- answering ---- */
+
+/* Its done() is the submitter's again. */
+static void
+hand_back (LunfsRequest *req)
+{
+  req->done = req->outer_done;
+  req->owner = req->outer_owner;
+}
+
+void
+lunfs_cache_pass (LunfsCache *c, LunfsRequest *req)
+{
+  hand_back (req);
+  c->lower->ops->submit (c->lower, req);
+}
 
 void
 lunfs_cache_give_back (LunfsRequest *req, int result)
 {
-  req->done = req->outer_done;
-  req->owner = req->outer_owner;
+  hand_back (req);
   req->result = result;
   req->done (req);
 }
@@ -42,8 +56,7 @@ finish_run (LunfsDefer *defer)
 void
 lunfs_cache_finish_later (LunfsCache *c, LunfsRequest *req, int result)
 {
-  req->done = req->outer_done;
-  req->owner = req->outer_owner;
+  hand_back (req);
   req->result = result;
   g_queue_push_tail_link (&c->finished, &req->link);
   lunfs_lane_defer (c->lane, &c->finish);
@@ -171,7 +184,7 @@ write_through (LunfsCache *c, LunfsRequest *req)
 {
   if (must_wait (c)) {
     lunfs_cache_wait (c, &c->held, req);
-    if (c->pages.pending[0] + c->pages.pending[1] == 0)
+    if (lunfs_pages_pending (&c->pages) == 0)
       lunfs_cache_start_commit (c);
     lunfs_cache_kick (c);
   } else {
@@ -252,7 +265,7 @@ cancel (LunfsLayer *layer, LunfsRequest *req, bool dying)
     lunfs_cache_finish_later (c, req, -EINTR);
     return true;
   }
-  if (req->op == LUNFS_OP_READ && lunfs_cache_read_knows (c, req))
+  if (req->op == LUNFS_OP_READ)
     return lunfs_cache_read_cancel (c, req, dying);
   return c->lower->ops->cancel (c->lower, req, dying);
 }

@@ -224,11 +224,9 @@ end_drain (LunfsCache *c, int error)
 
     if (error)
       lunfs_cache_give_back (req, error);
-    else if (req->op == LUNFS_OP_EXTENT) {
-      req->done = req->outer_done;
-      req->owner = req->outer_owner;
-      c->lower->ops->submit (c->lower, req);
-    } else if (is_committed (c))
+    else if (req->op == LUNFS_OP_EXTENT)
+      lunfs_cache_pass (c, req);
+    else if (is_committed (c))
       lunfs_cache_finish_later (c, req, flushed (c, req));
     else
       g_queue_push_tail_link (&c->waiting, link);
@@ -240,7 +238,7 @@ end_drain (LunfsCache *c, int error)
 static bool
 is_drained (const LunfsCache *c)
 {
-  return c->pages.pending[c->drain_generation & 1] == 0;
+  return c->pages.pending[!(c->pages.generation & 1)] == 0; /* the generation before the present one */
 }
 
 /* So little, and nothing else to be made stable: one round trip instead of two. */
@@ -248,7 +246,7 @@ static bool
 goes_with_fua (const LunfsCache *c)
 {
   return c->wce && c->dpofua && is_committed (c) && c->sends.length == 0
-         && c->pages.pending[0] + c->pages.pending[1] <= FUA_PAGES;
+         && lunfs_pages_pending (&c->pages) <= FUA_PAGES;
 }
 
 static void
@@ -259,7 +257,7 @@ begin_drain (LunfsCache *c)
   c->draining = c->wanting;
   g_queue_init (&c->wanting);
   c->drain = true;
-  c->drain_generation = c->pages.generation++;
+  c->pages.generation++;
   c->retry_now = true;
   c->drain_fua = goes_with_fua (c);
   if (is_drained (c))
@@ -281,7 +279,7 @@ lunfs_cache_drained (LunfsCache *c, int error)
 void
 lunfs_cache_flush (LunfsCache *c, LunfsRequest *req)
 {
-  if (c->pages.pending[0] + c->pages.pending[1] > 0) {
+  if (lunfs_pages_pending (&c->pages) > 0) {
     if (lunfs_cache_refuses (c)) {
       lunfs_cache_finish_later (c, req, -EIO);
       return;
@@ -289,9 +287,7 @@ lunfs_cache_flush (LunfsCache *c, LunfsRequest *req)
     lunfs_cache_wait (c, &c->wanting, req);
     begin_drain (c);
   } else if (req->op == LUNFS_OP_EXTENT) {
-    req->done = req->outer_done;
-    req->owner = req->outer_owner;
-    c->lower->ops->submit (c->lower, req);
+    lunfs_cache_pass (c, req);
   } else if (is_committed (c)) {
     lunfs_cache_finish_later (c, req, flushed (c, req));
   } else {

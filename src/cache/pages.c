@@ -445,14 +445,6 @@ count (LunfsPages *t, unsigned state, int n)
                            memory_order_relaxed);
 }
 
-static void
-clear_flag (LunfsPages *t, LunfsPage *p, uint16_t flag, uint32_t *counter)
-{
-  if (p->flags & flag)
-    --*counter;
-  p->flags &= (uint16_t) ~flag;
-}
-
 /* Lists, counts and flags of leaving p->state for @state. */
 static void
 move (LunfsPages *t, uint32_t i, unsigned state)
@@ -467,10 +459,8 @@ move (LunfsPages *t, uint32_t i, unsigned state)
     count (t, was, -1);
   if (is_pending (was) && !is_pending (state) && state != LUNFS_PAGE_OLD)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
-  if (!is_pending (state)) {
-    clear_flag (t, p, LUNFS_PAGE_RECOVER, &t->nrecover);
-    p->flags &= (uint16_t) ~LUNFS_PAGE_ALONE;
-  }
+  if (!is_pending (state))
+    p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE);
   if (is_pending (state) && !is_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;
@@ -522,7 +512,6 @@ lunfs_pages_recover (LunfsPages *t, uint32_t i)
   p->dirty = p->kept;
   unlink_page (t, &t->list[LUNFS_PAGE_DIRTY], i);
   p->flags |= LUNFS_PAGE_RECOVER;
-  t->nrecover++;
   push_tail (t, &t->recover, i);
 }
 
@@ -535,7 +524,7 @@ lunfs_pages_recovered (LunfsPages *t, uint32_t i)
     return;
   if (p->state == LUNFS_PAGE_DIRTY)
     unlink_page (t, &t->recover, i);
-  clear_flag (t, p, LUNFS_PAGE_RECOVER, &t->nrecover);
+  p->flags &= (uint16_t) ~LUNFS_PAGE_RECOVER;
   if (p->state == LUNFS_PAGE_DIRTY)
     push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
 }
@@ -545,15 +534,6 @@ lunfs_pages_loose (LunfsPages *t, uint32_t i)
 {
   t->page[i] = (LunfsPage){ .state = LUNFS_PAGE_OLD, .peer = LUNFS_NO_PAGE };
   count (t, LUNFS_PAGE_OLD, 1);
-}
-
-void
-lunfs_pages_last (LunfsPages *t, uint32_t i)
-{
-  LunfsPageList *l = list_of (t, &t->page[i]);
-
-  unlink_page (t, l, i);
-  push_tail (t, l, i);
 }
 
 /* @i's place is taken by another page or by none; @i itself is OLD if a command uses its memory, else FREE. */
@@ -606,30 +586,31 @@ lunfs_pages_release (LunfsPages *t, uint32_t i)
     lunfs_pages_set (t, peer, t->page[peer].kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
 }
 
+static void
+to_generation (LunfsPages *t, uint32_t i, unsigned parity)
+{
+  LunfsPage *p = &t->page[i];
+
+  if ((p->flags & LUNFS_PAGE_ODD ? 1u : 0u) == parity)
+    return;
+  p->flags ^= LUNFS_PAGE_ODD;
+  t->pending[!parity]--;
+  t->pending[parity]++;
+}
+
 /* A flush waits for the data of @old, which was there before it: so it waits for what replaces that. */
 static void
 inherit_generation (LunfsPages *t, uint32_t i, uint32_t old)
 {
-  unsigned from = t->page[i].flags & LUNFS_PAGE_ODD ? 1 : 0, to = t->page[old].flags & LUNFS_PAGE_ODD ? 1 : 0;
-
-  if (from == to || t->page[i].state != LUNFS_PAGE_DIRTY)
-    return;
-  t->page[i].flags ^= LUNFS_PAGE_ODD;
-  t->pending[from]--;
-  t->pending[to]++;
+  if (t->page[i].state == LUNFS_PAGE_DIRTY)
+    to_generation (t, i, t->page[old].flags & LUNFS_PAGE_ODD ? 1 : 0);
 }
 
 void
 lunfs_pages_renew (LunfsPages *t, uint32_t i)
 {
-  LunfsPage *p = &t->page[i];
-  unsigned from = p->flags & LUNFS_PAGE_ODD ? 1 : 0, to = t->generation & 1;
-
-  if (from == to || !(is_pending (p->state) || (p->flags & LUNFS_PAGE_SENDING)))
-    return;
-  p->flags ^= LUNFS_PAGE_ODD;
-  t->pending[from]--;
-  t->pending[to]++;
+  if (is_pending (t->page[i].state) || (t->page[i].flags & LUNFS_PAGE_SENDING))
+    to_generation (t, i, t->generation & 1);
 }
 
 void
@@ -662,7 +643,7 @@ copy_of_writing (LunfsPages *t, uint32_t i)
 {
   uint32_t q = lunfs_pages_take (t);
   const LunfsPage *p = &t->page[i];
-  bool disowned = t->arena->pages[i].seq <= t->disowned_seq; /* the newer page has nothing to do with it */
+  bool disowned = lunfs_page_disowned (t, i); /* the newer page has nothing to do with it */
 
   if (q == LUNFS_NO_PAGE)
     return q;
@@ -842,7 +823,7 @@ lunfs_pages_drop_clean (LunfsPages *t)
 uint64_t
 lunfs_pages_dirty_bytes (const LunfsPages *t)
 {
-  return (uint64_t) (t->pending[0] + t->pending[1]) * LUNFS_PAGE_BYTES;
+  return (uint64_t) lunfs_pages_pending (t) * LUNFS_PAGE_BYTES;
 }
 
 uint64_t

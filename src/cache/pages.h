@@ -90,8 +90,7 @@ typedef struct {
   uint32_t ghost[LUNFS_PAGES_GHOSTS];
   LunfsPageList recover; /* DIRTY and RECOVER; list[] has the others */
   uint32_t count[LUNFS_PAGE_NSTATES];
-  uint32_t nheld;    /* DIRTY, on no list */
-  uint32_t nrecover; /* DIRTY or WRITING */
+  uint32_t nheld; /* DIRTY, on no list */
   /* What a flush waits for: pages DIRTY, WRITING, or OLD with a WRITE under way, by the generation in which they became so. */
   unsigned generation;
   uint32_t pending[2];
@@ -144,14 +143,25 @@ bool lunfs_pages_adopt (LunfsPages *t, const uint32_t *chunks, unsigned n, unsig
 void lunfs_pages_insert (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState state, uint8_t valid);
 /* Another state; keeps lists, counts and the arena's record.  Not FREE, not OLD. */
 void lunfs_pages_set (LunfsPages *t, uint32_t i, LunfsPageState state);
+/* It must not be written (again): another initiator has had the LUN to itself since. */
+static inline bool
+lunfs_page_disowned (const LunfsPages *t, uint32_t i)
+{
+  return t->arena->pages[i].seq <= t->disowned_seq;
+}
+/* Pages that the target does not have yet, also those that are being replaced. */
+static inline uint32_t
+lunfs_pages_pending (const LunfsPages *t)
+{
+  return t->pending[0] + t->pending[1];
+}
+
 /* UNSTABLE, COMMITTING, DIRTY: DIRTY, marked RECOVER, with all that is kept. */
 void lunfs_pages_recover (LunfsPages *t, uint32_t i);
 /* DIRTY on the recover list, or WRITING: like any other from now on. */
 void lunfs_pages_recovered (LunfsPages *t, uint32_t i);
 /* A taken page that is in no table, but a command uses its memory: OLD. */
 void lunfs_pages_loose (LunfsPages *t, uint32_t i);
-/* DIRTY, on a list: not before all others. */
-void lunfs_pages_last (LunfsPages *t, uint32_t i);
 /* Out of the table, FREE; or OLD, if a command uses its memory. */
 void lunfs_pages_drop (LunfsPages *t, uint32_t i);
 /* The command that used the memory of an OLD page has ended: FREE; the page that waited for it may go (not held any more). */

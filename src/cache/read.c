@@ -183,7 +183,6 @@ fill_new (LunfsCache *c, LunfsReader *r, uint64_t first)
   f->reader = r;
   f->joined = NULL;
   f->ahead = r == NULL;
-  f->stale = false;
   f->first = first;
   f->npages = 0;
   lunfs_request_init (&f->req);
@@ -323,6 +322,17 @@ free_fill (LunfsCache *c, LunfsFill *f)
   g_queue_push_head_link (&c->free_fills, &f->link);
 }
 
+static void
+copy_blocks (LunfsCache *c, uint32_t to, uint32_t from, uint8_t mask)
+{
+  const LunfsPages *t = &c->pages;
+
+  for (unsigned b = 0; mask >> b; b++)
+    if (mask >> b & 1)
+      memcpy (lunfs_page_data (t, to) + b * t->block_size, lunfs_page_data (t, from) + b * t->block_size,
+              t->block_size);
+}
+
 /* A page of a fill that has ended well. */
 static void
 page_filled (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i)
@@ -338,12 +348,7 @@ page_filled (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i)
     if (f->ahead && !f->joined)
       lunfs_page (t, i)->flags |= LUNFS_PAGE_AHEAD;
   } else if (there != LUNFS_NO_PAGE && lunfs_page (t, there)->fill == f) {
-    uint8_t missing = whole & (uint8_t) ~lunfs_page (t, there)->valid;
-
-    for (unsigned b = 0; missing >> b; b++)
-      if (missing >> b & 1)
-        memcpy (lunfs_page_data (t, there) + b * t->block_size, lunfs_page_data (t, i) + b * t->block_size,
-                t->block_size);
+    copy_blocks (c, there, i, whole & (uint8_t) ~lunfs_page (t, there)->valid);
     lunfs_page (t, there)->valid = whole;
     lunfs_page (t, there)->fill = NULL;
   }
@@ -356,10 +361,8 @@ copy_loose (LunfsCache *c, LunfsReader *r, uint64_t number, uint32_t i)
   LunfsPages *t = &c->pages;
   uint32_t there = lunfs_pages_find (t, number);
 
-  for (unsigned b = 0; there != LUNFS_NO_PAGE && lunfs_page (t, there)->valid >> b; b++)
-    if (lunfs_page (t, there)->valid >> b & 1)
-      memcpy (lunfs_page_data (t, i) + b * t->block_size, lunfs_page_data (t, there) + b * t->block_size,
-              t->block_size);
+  if (there != LUNFS_NO_PAGE)
+    copy_blocks (c, i, there, lunfs_page (t, there)->valid);
   copy_page (c, r, number, i);
 }
 
@@ -382,8 +385,7 @@ pages_come (LunfsCache *c, LunfsFill *f)
       set_done (f->reader, number);
       continue;
     }
-    if (lunfs_page (t, i)->state != LUNFS_PAGE_OLD || !f->stale)
-      page_filled (c, f, number, i);
+    page_filled (c, f, number, i);
     if (lunfs_page (t, i)->state != LUNFS_PAGE_OLD)
       continue;
     if (wanted (f->reader, number))
@@ -616,12 +618,6 @@ reader_of (LunfsCache *c, const LunfsRequest *req)
   return NULL;
 }
 
-bool
-lunfs_cache_read_knows (LunfsCache *c, const LunfsRequest *req)
-{
-  return reader_of (c, req) != NULL;
-}
-
 /* Its own fills are given up where that is possible; then it ends with their -EINTR.  One that waits for others only ends
  * at once. */
 bool
@@ -630,6 +626,8 @@ lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying)
   LunfsReader *r = reader_of (c, req);
   bool own = false, any = false;
 
+  if (!r) /* it has gone on as it is */
+    return c->lower->ops->cancel (c->lower, req, dying);
   for (GList *l = c->fills.head, *next; l; l = next) {
     LunfsFill *f = l->data;
 
@@ -643,8 +641,6 @@ lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying)
   if (own || !c->lower->ops->stalled (c->lower))
     return any;
   r->req = NULL; /* goes when what it waits for has come */
-  req->done = req->outer_done;
-  req->owner = req->outer_owner;
   lunfs_cache_finish_later (c, req, -EINTR);
   return true;
 }
@@ -652,8 +648,6 @@ lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying)
 void
 lunfs_cache_forget (LunfsCache *c)
 {
-  for (GList *l = c->fills.head; l; l = l->next)
-    ((LunfsFill *) l->data)->stale = true;
   lunfs_pages_drop_clean (&c->pages);
   lunfs_read_ahead_reset (c->ahead);
 }

@@ -11,12 +11,6 @@
 
 /* ---- what must not be written again ---- */
 
-static bool
-is_disowned (const LunfsCache *c, uint32_t i)
-{
-  return c->pages.arena->pages[i].seq <= c->pages.disowned_seq;
-}
-
 /* Pages in @list that another initiator may have written over since.  Returns how many. */
 static unsigned
 drop_from (LunfsCache *c, LunfsPageList *list)
@@ -25,7 +19,7 @@ drop_from (LunfsCache *c, LunfsPageList *list)
 
   for (uint32_t i = list->head, next; i != LUNFS_NO_PAGE; i = next) {
     next = lunfs_page (&c->pages, i)->next;
-    if (!is_disowned (c, i))
+    if (!lunfs_page_disowned (&c->pages, i))
       continue;
     lunfs_pages_drop (&c->pages, i);
     n++;
@@ -81,7 +75,7 @@ lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask)
   if (i == LUNFS_NO_PAGE)
     return;
   p = lunfs_page (&c->pages, i);
-  if ((p->state != LUNFS_PAGE_UNSTABLE && p->state != LUNFS_PAGE_COMMITTING) || !is_disowned (c, i)
+  if ((p->state != LUNFS_PAGE_UNSTABLE && p->state != LUNFS_PAGE_COMMITTING) || !lunfs_page_disowned (&c->pages, i)
       || (p->kept & ~mask) == 0)
     return;
   lunfs_pages_forget (&c->pages, i, p->kept);

@@ -48,7 +48,7 @@ is_settled (const LunfsCache *c, const LunfsRequest *req)
   uint64_t first = req->offset / LUNFS_PAGE_BYTES;
   uint64_t end = (req->offset + req->length + LUNFS_PAGE_BYTES - 1) / LUNFS_PAGE_BYTES;
 
-  if (t->pending[0] + t->pending[1] == 0)
+  if (lunfs_pages_pending (t) == 0)
     return true;
   if (end - first <= t->ninside) {
     for (uint64_t n = first; n < end; n++)
@@ -102,8 +102,10 @@ keep_range (LunfsCache *c, const LunfsRequest *req)
                             .flags = req->flags & LUNFS_REQ_UNMAP,
                             .op = (uint8_t) req->op };
 
-  forget_range (c, req);
-  return !c->wce || lunfs_ranges_add (&c->ranges, &range);
+  bool kept = !c->wce || lunfs_ranges_add (&c->ranges, &range);
+
+  forget_range (c, req); /* only now: a worker that dies between the two leaves both on record, never neither */
+  return kept;
 }
 
 /* Returns true if @req may be answered now. */

@@ -402,12 +402,6 @@ measure (LunfsCache *c, uint64_t bytes)
   c->rated_bytes = 0;
 }
 
-static bool
-is_disowned (const LunfsCache *c, uint32_t i)
-{
-  return c->pages.arena->pages[i].seq <= c->pages.disowned_seq;
-}
-
 /* The WRITE of an OLD page has ended.  Whoever was held for it may be sent now, unless it must not be any more. */
 static void
 old_page_ended (LunfsCache *c, uint32_t i, bool failed)
@@ -419,7 +413,8 @@ old_page_ended (LunfsCache *c, uint32_t i, bool failed)
     lunfs_pages_hand_over (t, i);
   else
     lunfs_pages_release (t, i);
-  if (peer != LUNFS_NO_PAGE && lunfs_page (t, peer)->state == LUNFS_PAGE_DIRTY && is_disowned (c, peer)) {
+  if (peer != LUNFS_NO_PAGE && lunfs_page (t, peer)->state == LUNFS_PAGE_DIRTY
+      && lunfs_page_disowned (&c->pages, peer)) {
     lunfs_pages_drop (t, peer);
     lunfs_cache_lose (c, -EIO);
   }
@@ -452,7 +447,7 @@ page_failed (LunfsCache *c, uint32_t i, int result)
     old_page_ended (c, i, true);
     return true;
   }
-  if (result == -EINTR || is_disowned (c, i)) {
+  if (result == -EINTR || lunfs_page_disowned (&c->pages, i)) {
     lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
     lunfs_pages_drop (t, i);
     lunfs_cache_lose (c, -EIO);
@@ -585,7 +580,7 @@ kick_run (LunfsDefer *defer)
   }
   if (c->recovering || c->lower->ops->stalled (c->lower)) /* lunfs_cache_up begins again */
     return;
-  if (c->held.length && t->pending[0] + t->pending[1] == 0) {
+  if (c->held.length && lunfs_pages_pending (t) == 0) {
     if (t->count[LUNFS_PAGE_UNSTABLE] > 0)
       lunfs_cache_start_commit (c);
     else if (!something_ends (c))
@@ -615,7 +610,7 @@ kick_run (LunfsDefer *defer)
 void
 lunfs_cache_kick (LunfsCache *c)
 {
-  if (c->pages.pending[0] + c->pages.pending[1] || c->held.length || c->blocked.length || c->drain)
+  if (lunfs_pages_pending (&c->pages) || c->held.length || c->blocked.length || c->drain)
     lunfs_lane_defer (c->lane, &c->kick);
 }
 

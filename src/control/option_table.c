@@ -16,7 +16,6 @@
 
 static const char *const digest_words[] = { "none", "crc32c", NULL };                            /* LunfsDigest */
 static const char *const guard_words[] = { "auto", "on", "off", NULL };                         /* LunfsGuardMode */
-static const char *const cache_words[] = { "writeback", "writethrough", "none", "page", NULL };  /* LunfsCacheMode */
 static const char *const level_words[] = { "error", "warning", "notice", "info", "debug", NULL }; /* LunfsLogLevel */
 
 /* ---- rows that need more than their kind ---- */
@@ -89,7 +88,7 @@ static bool
 parse_cache (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
 {
   int mode;
-  if (!lunfs_value_word (o->name, value, cache_words, &mode, error))
+  if (!lunfs_value_word (o->name, value, lunfs_cache_words, &mode, error))
     return false;
   st->settings->cache = (LunfsCacheMode) mode;
   return true;

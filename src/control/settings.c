@@ -82,6 +82,8 @@ G_STATIC_ASSERT (sizeof (LunfsGuardMode) == sizeof (int));
 G_STATIC_ASSERT (sizeof (LunfsCacheMode) == sizeof (int));
 G_STATIC_ASSERT (sizeof (unsigned) == sizeof (uint32_t));
 
+const char *const lunfs_cache_words[] = { "writeback", "writethrough", "none", "page", NULL };
+
 LunfsSettings *
 lunfs_settings_new (void)
 {

@@ -197,11 +197,9 @@ lunfs_json_make_valid (const char *json)
 static void
 add_cache (JsonBuilder *b, const LunfsSettings *s)
 {
-  static const char *const modes[] = { "writeback", "writethrough", "none", "page" }; /* LunfsCacheMode */
-
   json_builder_set_member_name (b, "cache");
   json_builder_begin_object (b);
-  add_string (b, "mode", modes[s->cache]);
+  add_string (b, "mode", lunfs_cache_words[s->cache]);
   add_int (b, "size_bytes", (int64_t) s->cache_size);
   add_int (b, "max_dirty_bytes", (int64_t) lunfs_settings_max_dirty (s));
   add_int (b, "write_delay_ms", s->cache_write_delay_ms);

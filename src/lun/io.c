@@ -10,14 +10,13 @@
 #include "lun/io.h"
 
 #include "util/iov.h"
+#include "util/zeroes.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define MAX_VERIFY_STEPS 64
 #define TAIL_BOUNCE (LUNFS_CHUNK_BYTES / 2)
-
-static uint8_t zeroes[1 << 20]; /* source of zeroes: never written to */
 
 static void advance (LunfsIo *io);
 
@@ -220,7 +219,7 @@ send_zeroing (LunfsIo *io, LunfsIoPart *part)
   io->next = stop;
   part->req.nchunks = 0;
   lunfs_zero_request (io->method, &part->req);
-  part->iov[0] = (struct iovec){ zeroes, stop - from };
+  part->iov[0] = (struct iovec){ lunfs_zeroes, stop - from };
   part->req.niov = part->req.op == LUNFS_OP_WRITE ? 1 : 0;
   send_part (io, part, part->req.op, from, stop - from);
 }

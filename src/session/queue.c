@@ -6,6 +6,7 @@
 #include "session/session-private.h"
 
 #include "lunfs/log.h"
+#include "util/zeroes.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,8 +15,6 @@
 #define BUSY_LIMIT_S 30  /* a busy target is retried that long even if an outage may not last at all */
 #define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
 #define DEPTH_STEP 64    /* good answers before the depth grows by one again */
-
-static const uint8_t zeroes[65536];
 
 static void
 count_queued (LunfsSession *s)
@@ -578,7 +577,7 @@ send_request (LunfsSession *s, LunfsRequest *req)
     .block_size = s->info.capacity.block_size,
     .use10 = req->op == LUNFS_OP_FLUSH ? s->sync10 : s->use10,
     .dpofua = s->info.modes.dpofua,
-    .zeroes = zeroes,
+    .zeroes = lunfs_zeroes,
   };
 
   g_queue_push_tail_link (&s->active, link);

@@ -270,8 +270,6 @@ begin_write (Lun *l)
 
   if (list->n == 0 || !has_room ())
     return;
-  if (list != &l->t.recover && pick (6) == 0)
-    lunfs_pages_last (&l->t, list->head);
   must (!command_of (l, lunfs_page (&l->t, list->head)->number, false), "seed %u, step %u: sent twice", seed, step);
   c = new_command (l, lunfs_page (&l->t, list->head)->number, list->head, false);
   c->mask = lunfs_page (&l->t, c->page)->dirty;
