@@ -77,6 +77,8 @@ list_of (LunfsPages *t, const LunfsPage *p)
   case LUNFS_PAGE_DIRTY:
     if (p->flags & LUNFS_PAGE_HELD)
       return NULL;
+    if (p->flags & LUNFS_PAGE_FAILED)
+      return &t->failed;
     return p->flags & LUNFS_PAGE_RECOVER ? &t->recover : &t->list[LUNFS_PAGE_DIRTY];
   case LUNFS_PAGE_UNSTABLE:
   case LUNFS_PAGE_COMMITTING:
@@ -460,7 +462,7 @@ move (LunfsPages *t, uint32_t i, unsigned state)
   if (is_pending (was) && !is_pending (state) && state != LUNFS_PAGE_OLD)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
   if (!is_pending (state))
-    p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE);
+    p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE | LUNFS_PAGE_FAILED);
   if (is_pending (state) && !is_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;
@@ -527,6 +529,26 @@ lunfs_pages_recovered (LunfsPages *t, uint32_t i)
   p->flags &= (uint16_t) ~LUNFS_PAGE_RECOVER;
   if (p->state == LUNFS_PAGE_DIRTY)
     push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
+}
+
+void
+lunfs_pages_fail (LunfsPages *t, uint32_t i)
+{
+  t->page[i].flags &= (uint16_t) ~LUNFS_PAGE_RECOVER;
+  t->page[i].flags |= LUNFS_PAGE_ALONE | LUNFS_PAGE_FAILED;
+  lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+}
+
+void
+lunfs_pages_retry (LunfsPages *t)
+{
+  while (t->failed.n > 0) {
+    uint32_t i = t->failed.tail;
+
+    unlink_page (t, &t->failed, i);
+    t->page[i].flags &= (uint16_t) ~LUNFS_PAGE_FAILED;
+    push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
+  }
 }
 
 void
@@ -868,6 +890,7 @@ lunfs_pages_init (LunfsPages *t, LunfsFrames *frames, LunfsLane *lane, unsigned 
   list_init (&t->hot);
   list_init (&t->once);
   list_init (&t->recover);
+  list_init (&t->failed);
   t->chunks = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   t->empty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   lunfs_pages_geometry (t, 512, 0);
@@ -1020,7 +1043,8 @@ lunfs_pages_check (const LunfsPages *t)
     return "free pages are miscounted";
   if (list_length (t, &t->list[LUNFS_PAGE_CLEAN]) + list_length (t, &t->hot) + list_length (t, &t->once)
           != n[LUNFS_PAGE_CLEAN]
-      || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + held != n[LUNFS_PAGE_DIRTY]
+      || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + list_length (t, &t->failed) + held
+             != n[LUNFS_PAGE_DIRTY]
       || list_length (t, &t->list[LUNFS_PAGE_UNSTABLE]) != n[LUNFS_PAGE_UNSTABLE]
       || list_length (t, &t->list[LUNFS_PAGE_COMMITTING]) != n[LUNFS_PAGE_COMMITTING])
     return "a list is broken";

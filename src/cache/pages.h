@@ -61,6 +61,7 @@ enum {
   LUNFS_PAGE_ODD = 1 << 4,     /* DIRTY, WRITING, OLD: became so in an odd generation */
   LUNFS_PAGE_RECOVER = 1 << 5, /* DIRTY, WRITING: the target had it before the login */
   LUNFS_PAGE_SENDING = 1 << 6, /* OLD: by a WRITE */
+  LUNFS_PAGE_FAILED = 1 << 9,  /* DIRTY: on the failed list, until lunfs_pages_retry */
   LUNFS_PAGE_ONCE = 1 << 8,    /* CLEAN: on the once list; else: will be */
   LUNFS_PAGE_ALONE = 1 << 7,   /* a WRITE of it and others has failed: sent alone */
 };
@@ -88,6 +89,7 @@ typedef struct {
    * other.  What went from there and is read again before long (ghost) is treated like all the rest. */
   LunfsPageList hot, once; /* list[] has the cold ones */
   uint32_t ghost[LUNFS_PAGES_GHOSTS];
+  LunfsPageList failed;  /* DIRTY and FAILED */
   LunfsPageList recover; /* DIRTY and RECOVER; list[] has the others */
   uint32_t count[LUNFS_PAGE_NSTATES];
   uint32_t nheld; /* DIRTY, on no list */
@@ -143,6 +145,10 @@ bool lunfs_pages_adopt (LunfsPages *t, const uint32_t *chunks, unsigned n, unsig
 void lunfs_pages_insert (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState state, uint8_t valid);
 /* Another state; keeps lists, counts and the arena's record.  Not FREE, not OLD. */
 void lunfs_pages_set (LunfsPages *t, uint32_t i, LunfsPageState state);
+/* WRITING, and the WRITE has failed: DIRTY, but not to be sent before lunfs_pages_retry, and then alone. */
+void lunfs_pages_fail (LunfsPages *t, uint32_t i);
+/* All that has failed is DIRTY like any other, and first. */
+void lunfs_pages_retry (LunfsPages *t);
 /* It must not be written (again): another initiator has had the LUN to itself since. */
 static inline bool
 lunfs_page_disowned (const LunfsPages *t, uint32_t i)

@@ -93,6 +93,7 @@ lunfs_cache_disown (LunfsCache *c)
   t->disowned_seq = t->seq;
   c->range_seq = MAX (c->range_seq, c->pages.disowned_seq);
   c->send_error = 0; /* what failed is given up */
+  lunfs_pages_retry (t);
   n = drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (c->recovering)
     n += drop_from (c, &t->recover);
@@ -229,6 +230,7 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   c->era++;
   c->fenced = info->shrunk_from_nblocks != 0;
   c->send_error = 0;
+  lunfs_pages_retry (&c->pages);
   if (c->fenced) { /* nothing is written to it: kept until it has its size again */
     c->conf.recovered (c->conf.user);
     lunfs_cache_kick (c); /* whoever waits for it gets EIO */

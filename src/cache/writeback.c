@@ -457,9 +457,7 @@ page_failed (LunfsCache *c, uint32_t i, int result)
     lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
     return true;
   }
-  lunfs_pages_recovered (t, i);
-  lunfs_page (t, i)->flags |= LUNFS_PAGE_ALONE;
-  lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
+  lunfs_pages_fail (t, i);
   return true;
 }
 
@@ -499,6 +497,7 @@ send_done (LunfsRequest *req)
   bool fua = req->flags & LUNFS_REQ_FUA, recover = req->flags & LUNFS_REQ_RECOVERY;
   bool stable = !c->wce || (fua && c->dpofua && lunfs_ranges_count (&c->ranges) == 0);
   bool tried_again = false; /* by us, with the same session */
+  bool known = lunfs_page (&c->pages, s->page[0])->flags & LUNFS_PAGE_ALONE;
 
   c->sending_bytes -= req->length;
   if (result == 0 && s->left) {
@@ -513,12 +512,13 @@ send_done (LunfsRequest *req)
       page_written (c, s->page[k], stable);
     else if (page_failed (c, s->page[k], result) && result != -ECANCELED)
       tried_again = true;
-  if (tried_again)
+  if (tried_again && !known)
     say_failure (c, s, result);
   g_queue_push_head_link (&c->free_sends, &s->link);
   if (result == 0) {
     c->written += !stable;
-    c->send_error = 0;
+    if (c->pages.failed.n == 0)
+      c->send_error = 0;
     lunfs_cache_consider_commit (c);
   } else if (tried_again) {
     c->send_error = result;
@@ -586,12 +586,15 @@ kick_run (LunfsDefer *defer)
     else if (!something_ends (c))
       lunfs_cache_release_held (c);
   }
+  if (c->retry_now)
+    lunfs_pages_retry (t);
+  c->retry_now = false;
   if (t->list[LUNFS_PAGE_DIRTY].n == 0) {
     c->due = false;
     return;
   }
   /* What could not be written again may be older than those, and they may be under way. */
-  if ((c->send_error && !c->retry_now) || (c->refused && c->through_old > 0))
+  if (c->refused && c->through_old > 0)
     return;
   c->refused = false;
   if (!is_urgent (c)) {
@@ -599,7 +602,6 @@ kick_run (LunfsDefer *defer)
       lunfs_lane_arm (c->lane, &c->delay, c->conf.write_delay_us);
     return;
   }
-  c->retry_now = false;
   send_some (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (t->list[LUNFS_PAGE_DIRTY].n == 0) { /* what comes now waits for its own delay */
     c->due = false;
@@ -628,6 +630,10 @@ retry_fired (LunfsTimer *timer)
 {
   LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, retry));
 
+  if (c->pages.failed.n == 0) { /* it was discarded, or written over */
+    c->send_error = 0;
+    return;
+  }
   c->retry_now = c->due = true;
   lunfs_cache_kick (c);
 }

@@ -167,6 +167,29 @@ START_TEST (test_write_while_recovering)
 }
 END_TEST
 
+/* One bad place does not keep the target busy with itself, and does not make others wait. */
+START_TEST (test_one_bad_page)
+{
+  written (0, 0, 1);
+  written (1, 64, 1);
+  advance (WRITE_DELAY_US + 1000);
+  ck_assert_uint_eq (nsent, 2);
+  answer (0, -EIO);
+  answer (1, 0);
+  advance (SECOND_US / 2);
+  for (unsigned i = 2; i < nsent; i++)
+    ck_assert (sent[i] == NULL || sent[i]->op == LUNFS_OP_FLUSH);
+  ck_assert_uint_le (nsent, 3);
+  put (2, LUNFS_OP_DISCARD, 0, 0, 8); /* ends the trouble, if it works: first what is dirty there is tried once more */
+  turn ();
+  answer (nsent - 1, 0);
+  answer_all (0);
+  ends (2, 0);
+  advance (2 * SECOND_US);
+  written (3, 128, 1); /* from memory again */
+}
+END_TEST
+
 START_TEST (test_refuses)
 {
   put (0, LUNFS_OP_WRITE, 0, 0, 1);
@@ -372,6 +395,7 @@ main (void)
   tcase_add_test (tc, test_session_lost);
   tcase_add_loop_test (tc, test_write_while_recovering, 0, 2);
   tcase_add_test (tc, test_refuses);
+  tcase_add_test (tc, test_one_bad_page);
   tcase_add_test (tc, test_shrunk);
   tcase_add_test (tc, test_disown);
   tcase_add_test (tc, test_disown_unstable);
