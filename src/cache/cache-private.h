@@ -3,11 +3,12 @@
  *
  *   cache.c      takes requests, decides who serves them, gives them back
  *   read.c       READs from memory; fetches what is missing (fills), for users and ahead of them
- *   writeback.c  WRITEs into memory; sends dirty pages; keeps within the limits
+ *   store.c      WRITEs into memory, within the limits
+ *   writeback.c  sends dirty pages
  *   through.c    WRITEs the target takes first; discards and zeroes
  *   commit.c     FLUSH: drain, then SYNCHRONIZE CACHE
  *   recover.c    after a login; losses
- *   pages.c      the page table    ranges.c  discards not yet stable    readahead.c  what to fetch    frames.c  memory */
+ *   pages.c (pages_memory.c, pages_check.c)  the page table    ranges.c  discards not yet stable    readahead.c  what to fetch    frames.c  memory */
 #ifndef LUNFS_CACHE_PRIVATE_H
 #define LUNFS_CACHE_PRIVATE_H
 
@@ -32,7 +33,7 @@ struct LunfsFill {
   LunfsReader *reader; /* for whom; NULL: ahead, or nobody any more */
   GSList *joined;      /* LunfsReader: others that wait for it */
   bool ahead;
-  uint64_t first;      /* page */
+  uint64_t first; /* page */
   unsigned npages;
   uint32_t page[LUNFS_CACHE_READ_PAGES]; /* its memory; LUNFS_NO_PAGE: the reader's own */
   struct iovec iov[LUNFS_REQUEST_IOV];
@@ -148,19 +149,23 @@ void lunfs_cache_read_clear (LunfsCache *c);
 void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
 bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
 
+/* store.c */
+/* Takes @req and answers it, or holds it. */
+void lunfs_cache_write (LunfsCache *c, LunfsRequest *req);
+void lunfs_cache_release_held (LunfsCache *c);
+void lunfs_cache_fail_held (LunfsCache *c, int result);
+/* Put the data of @req into the table as @state.  False: no memory, or not for all of it. */
+bool lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state);
+/* Something is under way whose end may make room. */
+bool lunfs_cache_something_ends (const LunfsCache *c);
+
 /* writeback.c */
 void lunfs_cache_write_init (LunfsCache *c);
 void lunfs_cache_write_clear (LunfsCache *c);
-/* Takes @req and answers it, or holds it. */
-void lunfs_cache_write (LunfsCache *c, LunfsRequest *req);
 /* Something may be sent now that could not before: at the end of the pass. */
 void lunfs_cache_kick (LunfsCache *c);
-void lunfs_cache_release_held (LunfsCache *c);
-void lunfs_cache_fail_held (LunfsCache *c, int result);
 /* Send RECOVER pages. */
 void lunfs_cache_send_recover (LunfsCache *c);
-/* Put the data of @req into the table as @state.  False: no memory, or not for all of it. */
-bool lunfs_cache_store (LunfsCache *c, LunfsRequest *req, LunfsPageState state);
 
 /* through.c */
 void lunfs_cache_through (LunfsCache *c, LunfsRequest *req);

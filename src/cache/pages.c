@@ -2,74 +2,15 @@
 /* Descriptors are linked by index: the table grows by doubling and is all that is ever allocated. */
 #include "config.h"
 
-#include "cache/pages.h"
+#include "cache/pages-private.h"
 
 #include <string.h>
 
 #define FIRST_BUCKETS 256
-#define ONCE_PAGES ((4u << 20) / LUNFS_PAGE_BYTES)
-#define SPARE_CHUNKS 16
 #define SQUEEZE_BYTES (UINT64_C (1) << 20)
-#define HOT_QUARTERS 3 /* of the clean pages at most three quarters are hot */
 
-/* ---- lists ---- */
-
-static void
-list_init (LunfsPageList *l)
-{
-  l->head = l->tail = LUNFS_NO_PAGE;
-  l->n = 0;
-}
-
-static void
-push_head (LunfsPages *t, LunfsPageList *l, uint32_t i)
-{
-  LunfsPage *p = &t->page[i];
-
-  p->prev = LUNFS_NO_PAGE;
-  p->next = l->head;
-  if (l->head != LUNFS_NO_PAGE)
-    t->page[l->head].prev = i;
-  else
-    l->tail = i;
-  l->head = i;
-  l->n++;
-}
-
-static void
-push_tail (LunfsPages *t, LunfsPageList *l, uint32_t i)
-{
-  LunfsPage *p = &t->page[i];
-
-  p->next = LUNFS_NO_PAGE;
-  p->prev = l->tail;
-  if (l->tail != LUNFS_NO_PAGE)
-    t->page[l->tail].next = i;
-  else
-    l->head = i;
-  l->tail = i;
-  l->n++;
-}
-
-static void
-unlink_page (LunfsPages *t, LunfsPageList *l, uint32_t i)
-{
-  LunfsPage *p = &t->page[i];
-
-  if (p->prev != LUNFS_NO_PAGE)
-    t->page[p->prev].next = p->next;
-  else
-    l->head = p->next;
-  if (p->next != LUNFS_NO_PAGE)
-    t->page[p->next].prev = p->prev;
-  else
-    l->tail = p->prev;
-  l->n--;
-}
-
-/* The list a page of its state and flags stands on; NULL = none. */
-static LunfsPageList *
-list_of (LunfsPages *t, const LunfsPage *p)
+LunfsPageList *
+lunfs_pages_list_of (LunfsPages *t, const LunfsPage *p)
 {
   switch (p->state) {
   case LUNFS_PAGE_CLEAN:
@@ -180,232 +121,7 @@ lunfs_pages_mask (const LunfsPages *t, uint64_t number, uint64_t offset, uint64_
   return (uint8_t) (((1u << to) - 1) & ~((1u << from) - 1));
 }
 
-/* ---- memory ---- */
-
-static void
-split_chunk (LunfsPages *t, uint32_t chunk)
-{
-  for (uint32_t k = LUNFS_PAGES_PER_CHUNK; k-- > 0;)
-    push_head (t, &t->list[LUNFS_PAGE_FREE], chunk * LUNFS_PAGES_PER_CHUNK + k);
-}
-
-static void
-own_chunk (LunfsPages *t, uint32_t chunk)
-{
-  LunfsChunk *c = &lunfs_frames_chunks (t->frames)[chunk];
-
-  c->at = t->chunks->len;
-  c->used = 0;
-  g_array_append_val (t->chunks, chunk);
-  for (uint32_t i = chunk * LUNFS_PAGES_PER_CHUNK; i < (chunk + 1) * LUNFS_PAGES_PER_CHUNK; i++)
-    t->page[i] = (LunfsPage){ .peer = LUNFS_NO_PAGE };
-}
-
-static void
-disown_chunk (LunfsPages *t, uint32_t chunk)
-{
-  LunfsChunk *all = lunfs_frames_chunks (t->frames);
-  uint32_t at = all[chunk].at;
-
-  g_array_remove_index_fast (t->chunks, at);
-  if (at < t->chunks->len)
-    all[g_array_index (t->chunks, uint32_t, at)].at = at;
-  lunfs_frames_give (t->frames, &t->user, chunk);
-}
-
-static void
-now_used (LunfsPages *t, uint32_t i)
-{
-  lunfs_frames_chunks (t->frames)[i / LUNFS_PAGES_PER_CHUNK].used++;
-}
-
-/* Onto the free list; a chunk that is free as a whole leaves it. */
-static void
-set_free (LunfsPages *t, uint32_t i)
-{
-  uint32_t chunk = i / LUNFS_PAGES_PER_CHUNK;
-
-  t->page[i] = (LunfsPage){ .peer = LUNFS_NO_PAGE };
-  push_head (t, &t->list[LUNFS_PAGE_FREE], i);
-  if (--lunfs_frames_chunks (t->frames)[chunk].used > 0)
-    return;
-  for (uint32_t k = 0; k < LUNFS_PAGES_PER_CHUNK; k++)
-    unlink_page (t, &t->list[LUNFS_PAGE_FREE], chunk * LUNFS_PAGES_PER_CHUNK + k);
-  g_array_append_val (t->empty, chunk);
-}
-
-/* ---- what is used once ---- */
-
-static uint32_t
-ghost_tag (uint64_t number)
-{
-  return (uint32_t) ((number / LUNFS_PAGES_PER_CHUNK * UINT64_C (0x9e3779b97f4a7c15)) >> 32) | 1;
-}
-
-static uint32_t *
-ghost_slot (LunfsPages *t, uint64_t number)
-{
-  return &t->ghost[number / LUNFS_PAGES_PER_CHUNK % LUNFS_PAGES_GHOSTS];
-}
-
-static bool
-was_here (LunfsPages *t, uint64_t number)
-{
-  return *ghost_slot (t, number) == ghost_tag (number);
-}
-
-static bool
-evict_from (LunfsPages *t, LunfsPageList *l)
-{
-  for (uint32_t i = l->tail; i != LUNFS_NO_PAGE; i = t->page[i].prev) {
-    uint64_t number = t->page[i].number;
-    bool wasted = t->page[i].flags & LUNFS_PAGE_AHEAD;
-
-    if (t->page[i].fill) /* some blocks of it are being fetched */
-      continue;
-    if (l == &t->once)
-      *ghost_slot (t, number) = ghost_tag (number);
-    lunfs_pages_drop (t, i);
-    if (wasted)
-      t->wasted (t->wasted_user, number);
-    return true;
-  }
-  return false;
-}
-
-static bool
-evict (LunfsPages *t)
-{
-  return evict_from (t, &t->once) || evict_from (t, &t->list[LUNFS_PAGE_CLEAN]) || evict_from (t, &t->hot);
-}
-
-static bool
-pop_empty (LunfsPages *t, uint32_t *chunk)
-{
-  if (t->empty->len == 0)
-    return false;
-  *chunk = g_array_index (t->empty, uint32_t, t->empty->len - 1);
-  g_array_set_size (t->empty, t->empty->len - 1);
-  return true;
-}
-
-static void
-trim_once (LunfsPages *t)
-{
-  while (t->once.n > ONCE_PAGES && evict_from (t, &t->once))
-    ;
-}
-
-static bool
-more_memory (LunfsPages *t, uint32_t *chunk)
-{
-  trim_once (t);
-  if (pop_empty (t, chunk))
-    return true;
-  if (!lunfs_frames_take (t->frames, &t->user, chunk))
-    return false;
-  own_chunk (t, *chunk);
-  return true;
-}
-
-uint32_t
-lunfs_pages_take (LunfsPages *t)
-{
-  LunfsPageList *free_list = &t->list[LUNFS_PAGE_FREE];
-  uint32_t i, chunk;
-
-  while (free_list->n == 0) {
-    if (more_memory (t, &chunk)) {
-      split_chunk (t, chunk);
-    } else if (!evict (t)) {
-      lunfs_frames_squeeze (t->frames, &t->user);
-      return LUNFS_NO_PAGE;
-    }
-  }
-  i = free_list->head;
-  unlink_page (t, free_list, i);
-  now_used (t, i);
-  return i;
-}
-
-bool
-lunfs_pages_take_chunk (LunfsPages *t, uint32_t *first)
-{
-  uint32_t chunk;
-
-  /* What came together goes together: a few more than one chunk's worth usually make one free. */
-  for (unsigned n = 0; !more_memory (t, &chunk); n++)
-    if (n >= 2 * LUNFS_PAGES_PER_CHUNK || !evict (t))
-      return false;
-  *first = chunk * LUNFS_PAGES_PER_CHUNK;
-  lunfs_frames_chunks (t->frames)[chunk].used = LUNFS_PAGES_PER_CHUNK;
-  return true;
-}
-
-void
-lunfs_pages_give (LunfsPages *t, uint32_t i)
-{
-  set_free (t, i);
-}
-
-bool
-lunfs_pages_adopt (LunfsPages *t, const uint32_t *chunks, unsigned n, unsigned nused)
-{
-  uint64_t before = atomic_load (&t->user.bytes);
-  uint32_t spare;
-
-  trim_once (t);
-  while (t->empty->len > SPARE_CHUNKS && pop_empty (t, &spare)) /* requests use them at once */
-    disown_chunk (t, spare);
-  if (!lunfs_frames_adopt (t->frames, &t->user, n)) {
-    lunfs_pages_shrink (t, (uint64_t) n * LUNFS_CHUNK_BYTES);
-    if (atomic_load (&t->user.bytes) + (uint64_t) n * LUNFS_CHUNK_BYTES > before
-        || !lunfs_frames_adopt (t->frames, &t->user, n))
-      return false;
-  }
-  for (unsigned c = 0; c < n; c++) {
-    unsigned used = MIN (nused, LUNFS_PAGES_PER_CHUNK);
-
-    own_chunk (t, chunks[c]);
-    lunfs_frames_chunks (t->frames)[chunks[c]].used = used;
-    for (unsigned k = LUNFS_PAGES_PER_CHUNK; k-- > used;)
-      push_head (t, &t->list[LUNFS_PAGE_FREE], chunks[c] * LUNFS_PAGES_PER_CHUNK + k);
-    nused -= used;
-  }
-  return true;
-}
-
-void
-lunfs_pages_shrink (LunfsPages *t, uint64_t bytes)
-{
-  uint64_t evicted = 0;
-  uint32_t chunk;
-
-  while (bytes > 0) {
-    if (pop_empty (t, &chunk)) {
-      disown_chunk (t, chunk);
-      bytes -= MIN (bytes, LUNFS_CHUNK_BYTES);
-    } else if (evicted > 4 * bytes || !evict (t)) {
-      return;
-    } else {
-      evicted += LUNFS_PAGE_BYTES;
-    }
-  }
-}
-
 /* ---- states ---- */
-
-static bool
-keeps (unsigned state)
-{
-  return state >= LUNFS_PAGE_DIRTY && state <= LUNFS_PAGE_COMMITTING;
-}
-
-static bool
-is_pending (unsigned state)
-{
-  return state == LUNFS_PAGE_DIRTY || state == LUNFS_PAGE_WRITING;
-}
 
 /* Publish or withdraw: the store of `kept` is what counts. */
 static void
@@ -452,18 +168,18 @@ static void
 move (LunfsPages *t, uint32_t i, unsigned state)
 {
   LunfsPage *p = &t->page[i];
-  LunfsPageList *l = list_of (t, p);
+  LunfsPageList *l = lunfs_pages_list_of (t, p);
   unsigned was = p->state;
 
   if (l)
-    unlink_page (t, l, i);
+    lunfs_list_unlink (t, l, i);
   if (was != LUNFS_PAGE_FREE)
     count (t, was, -1);
-  if (is_pending (was) && !is_pending (state) && state != LUNFS_PAGE_OLD)
+  if (lunfs_state_pending (was) && !lunfs_state_pending (state) && state != LUNFS_PAGE_OLD)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
-  if (!is_pending (state))
+  if (!lunfs_state_pending (state))
     p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE | LUNFS_PAGE_FAILED);
-  if (is_pending (state) && !is_pending (was)) {
+  if (lunfs_state_pending (state) && !lunfs_state_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;
   }
@@ -472,11 +188,11 @@ move (LunfsPages *t, uint32_t i, unsigned state)
   if (state == LUNFS_PAGE_FREE)
     return;
   count (t, state, 1);
-  l = list_of (t, p);
+  l = lunfs_pages_list_of (t, p);
   if (l == &t->list[LUNFS_PAGE_CLEAN] || l == &t->once)
-    push_head (t, l, i);
+    lunfs_list_push_head (t, l, i);
   else if (l)
-    push_tail (t, l, i);
+    lunfs_list_push_tail (t, l, i);
 }
 
 void
@@ -494,12 +210,12 @@ lunfs_pages_set (LunfsPages *t, uint32_t i, LunfsPageState state)
 {
   LunfsPage *p = &t->page[i];
 
-  if (!keeps (state))
+  if (!lunfs_state_keeps (state))
     p->kept = 0;
-  if (!is_pending (state))
+  if (!lunfs_state_pending (state))
     p->dirty = 0;
-  if (keeps (state) != keeps (p->state))
-    record (t, i, keeps (state));
+  if (lunfs_state_keeps (state) != lunfs_state_keeps (p->state))
+    record (t, i, lunfs_state_keeps (state));
   if (state != p->state)
     move (t, i, state);
 }
@@ -512,9 +228,9 @@ lunfs_pages_recover (LunfsPages *t, uint32_t i)
   if (p->state != LUNFS_PAGE_DIRTY)
     move (t, i, LUNFS_PAGE_DIRTY);
   p->dirty = p->kept;
-  unlink_page (t, &t->list[LUNFS_PAGE_DIRTY], i);
+  lunfs_list_unlink (t, &t->list[LUNFS_PAGE_DIRTY], i);
   p->flags |= LUNFS_PAGE_RECOVER;
-  push_tail (t, &t->recover, i);
+  lunfs_list_push_tail (t, &t->recover, i);
 }
 
 void
@@ -525,10 +241,10 @@ lunfs_pages_recovered (LunfsPages *t, uint32_t i)
   if (!(p->flags & LUNFS_PAGE_RECOVER))
     return;
   if (p->state == LUNFS_PAGE_DIRTY)
-    unlink_page (t, &t->recover, i);
+    lunfs_list_unlink (t, &t->recover, i);
   p->flags &= (uint16_t) ~LUNFS_PAGE_RECOVER;
   if (p->state == LUNFS_PAGE_DIRTY)
-    push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
+    lunfs_list_push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
 }
 
 void
@@ -545,9 +261,9 @@ lunfs_pages_retry (LunfsPages *t)
   while (t->failed.n > 0) {
     uint32_t i = t->failed.tail;
 
-    unlink_page (t, &t->failed, i);
+    lunfs_list_unlink (t, &t->failed, i);
     t->page[i].flags &= (uint16_t) ~LUNFS_PAGE_FAILED;
-    push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
+    lunfs_list_push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
   }
 }
 
@@ -578,7 +294,7 @@ retire (LunfsPages *t, uint32_t i)
     t->nheld--;
   }
   move (t, i, LUNFS_PAGE_FREE);
-  set_free (t, i);
+  lunfs_pages_set_free (t, i);
 }
 
 void
@@ -597,14 +313,14 @@ lunfs_pages_release (LunfsPages *t, uint32_t i)
   if (p->flags & LUNFS_PAGE_SENDING)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
   count (t, LUNFS_PAGE_OLD, -1);
-  set_free (t, i);
+  lunfs_pages_set_free (t, i);
   if (peer == LUNFS_NO_PAGE)
     return;
   t->page[peer].flags &= (uint16_t) ~LUNFS_PAGE_HELD;
   t->page[peer].peer = LUNFS_NO_PAGE;
   t->nheld--;
-  push_head (t, &t->list[LUNFS_PAGE_DIRTY], peer); /* it has waited */
-  if (t->page[peer].dirty == 0)                    /* nothing but what the target has taken */
+  lunfs_list_push_head (t, &t->list[LUNFS_PAGE_DIRTY], peer); /* it has waited */
+  if (t->page[peer].dirty == 0)                               /* nothing but what the target has taken */
     lunfs_pages_set (t, peer, t->page[peer].kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
 }
 
@@ -631,7 +347,7 @@ inherit_generation (LunfsPages *t, uint32_t i, uint32_t old)
 void
 lunfs_pages_renew (LunfsPages *t, uint32_t i)
 {
-  if (is_pending (t->page[i].state) || (t->page[i].flags & LUNFS_PAGE_SENDING))
+  if (lunfs_state_pending (t->page[i].state) || (t->page[i].flags & LUNFS_PAGE_SENDING))
     to_generation (t, i, t->generation & 1);
 }
 
@@ -653,7 +369,7 @@ lunfs_pages_hand_over (LunfsPages *t, uint32_t i)
 static void
 hold (LunfsPages *t, uint32_t i, uint32_t old)
 {
-  unlink_page (t, &t->list[LUNFS_PAGE_DIRTY], i);
+  lunfs_list_unlink (t, &t->list[LUNFS_PAGE_DIRTY], i);
   t->page[i].flags |= LUNFS_PAGE_HELD;
   t->page[i].peer = old;
   t->page[old].peer = i;
@@ -740,7 +456,7 @@ lunfs_pages_replace (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState 
   lunfs_pages_insert (t, i, number, state, lunfs_pages_whole (t, number));
   if (old != LUNFS_NO_PAGE && t->page[old].state == LUNFS_PAGE_DIRTY)
     inherit_generation (t, i, old);
-  if (keeps (state)) {
+  if (lunfs_state_keeps (state)) {
     p->kept = p->valid;
     if (state == LUNFS_PAGE_DIRTY)
       p->dirty = p->valid;
@@ -772,58 +488,13 @@ lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask)
     return;
   p->kept &= (uint8_t) ~mask;
   p->dirty &= (uint8_t) ~mask;
-  if (p->flags & LUNFS_PAGE_HELD || (p->kept && (p->dirty || !is_pending (p->state))))
+  if (p->flags & LUNFS_PAGE_HELD || (p->kept && (p->dirty || !lunfs_state_pending (p->state))))
     record_less (t, i);
   else
     lunfs_pages_set (t, i, p->kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
 }
 
-/* ---- what stays ---- */
-
-void
-lunfs_pages_once (LunfsPages *t, uint32_t i)
-{
-  LunfsPage *p = &t->page[i];
-  bool is_clean = p->state == LUNFS_PAGE_CLEAN;
-
-  if (is_clean)
-    unlink_page (t, list_of (t, p), i);
-  p->flags |= LUNFS_PAGE_ONCE;
-  if (is_clean)
-    push_head (t, &t->once, i);
-}
-
-void
-lunfs_pages_touch (LunfsPages *t, uint32_t i, bool once)
-{
-  LunfsPage *p = &t->page[i];
-
-  p->flags &= (uint16_t) ~LUNFS_PAGE_AHEAD;
-  if (p->state != LUNFS_PAGE_CLEAN)
-    return;
-  if (once && !(p->flags & (LUNFS_PAGE_HOT | LUNFS_PAGE_ONCE | LUNFS_PAGE_USED)) && !was_here (t, p->number)) {
-    unlink_page (t, &t->list[LUNFS_PAGE_CLEAN], i);
-    p->flags |= LUNFS_PAGE_ONCE;
-    push_head (t, &t->once, i);
-  } else if (p->flags & LUNFS_PAGE_ONCE) {
-    unlink_page (t, &t->once, i);
-    p->flags &= (uint16_t) ~LUNFS_PAGE_ONCE;
-    p->flags |= LUNFS_PAGE_USED;
-    push_head (t, &t->list[LUNFS_PAGE_CLEAN], i);
-  } else if (!(p->flags & LUNFS_PAGE_USED)) {
-    p->flags |= LUNFS_PAGE_USED;
-  } else {
-    unlink_page (t, list_of (t, p), i);
-    p->flags |= LUNFS_PAGE_HOT;
-    push_head (t, &t->hot, i);
-  }
-  if (t->hot.n > t->count[LUNFS_PAGE_CLEAN] / 4 * HOT_QUARTERS && t->hot.n > 1) {
-    i = t->hot.tail;
-    unlink_page (t, &t->hot, i);
-    t->page[i].flags &= (uint16_t) ~(LUNFS_PAGE_HOT | LUNFS_PAGE_USED);
-    push_head (t, &t->list[LUNFS_PAGE_CLEAN], i);
-  }
-}
+/* ---- all of it ---- */
 
 void
 lunfs_pages_drop_clean (LunfsPages *t)
@@ -886,11 +557,11 @@ lunfs_pages_init (LunfsPages *t, LunfsFrames *frames, LunfsLane *lane, unsigned 
   t->bucket = g_new (uint32_t, t->nbuckets);
   memset (t->bucket, 0xff, t->nbuckets * sizeof *t->bucket);
   for (unsigned s = 0; s < LUNFS_PAGE_NSTATES; s++)
-    list_init (&t->list[s]);
-  list_init (&t->hot);
-  list_init (&t->once);
-  list_init (&t->recover);
-  list_init (&t->failed);
+    lunfs_list_init (&t->list[s]);
+  lunfs_list_init (&t->hot);
+  lunfs_list_init (&t->once);
+  lunfs_list_init (&t->recover);
+  lunfs_list_init (&t->failed);
   t->chunks = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   t->empty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   lunfs_pages_geometry (t, 512, 0);
@@ -917,136 +588,4 @@ lunfs_pages_geometry (LunfsPages *t, uint32_t block_size, uint64_t nblocks)
   t->block_size = MIN (block_size, LUNFS_PAGE_BYTES);
   t->full = (uint8_t) ((1u << n) - 1);
   t->nblocks = nblocks * (block_size / t->block_size);
-}
-
-static void
-restore_page (LunfsPages *t, uint32_t i)
-{
-  LunfsArenaPage *r = &t->arena->pages[i];
-  uint32_t other = lunfs_pages_find (t, r->number);
-
-  t->seq = MAX (t->seq, r->seq);
-  if (other != LUNFS_NO_PAGE && t->arena->pages[other].seq > r->seq) {
-    r->kept = 0;
-    set_free (t, i);
-    return;
-  }
-  if (other != LUNFS_NO_PAGE)
-    lunfs_pages_drop (t, other);
-  lunfs_pages_insert (t, i, r->number, LUNFS_PAGE_UNSTABLE, r->blocks);
-  t->page[i].kept = r->blocks;
-}
-
-unsigned
-lunfs_pages_restore (LunfsPages *t)
-{
-  g_autoptr (GArray) left = g_array_new (FALSE, FALSE, sizeof (uint32_t));
-  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
-  LunfsChunk *chunk = lunfs_frames_chunks (t->frames);
-
-  for (uint32_t i = lunfs_frames_left (t->frames, t->lun); i != LUNFS_NO_PAGE; i = t->page[i].next)
-    g_array_append_val (left, i);
-  for (guint n = 0; n < left->len; n++) {
-    uint32_t c = g_array_index (left, uint32_t, n) / LUNFS_PAGES_PER_CHUNK;
-
-    if (!g_hash_table_add (seen, GUINT_TO_POINTER (c + 1)))
-      continue;
-    lunfs_frames_charge (t->frames, &t->user, 1); /* over the limit, if need be */
-    own_chunk (t, c);
-    chunk[c].used = LUNFS_PAGES_PER_CHUNK;
-    for (uint32_t i = c * LUNFS_PAGES_PER_CHUNK; i < (c + 1) * LUNFS_PAGES_PER_CHUNK; i++)
-      if (!t->arena->pages[i].kept)
-        set_free (t, i);
-  }
-  for (guint n = 0; n < left->len; n++)
-    restore_page (t, g_array_index (left, uint32_t, n));
-  return left->len;
-}
-
-/* ---- the invariants ---- */
-
-static const char *
-check_page (const LunfsPages *t, uint32_t i)
-{
-  const LunfsPage *p = &t->page[i];
-  bool kept = t->arena->pages[i].kept;
-
-  if ((p->kept & ~p->valid) || (p->dirty & ~p->kept))
-    return "kept but not valid, or dirty but not kept";
-  if (is_pending (p->state) != (p->dirty != 0) && !(p->flags & LUNFS_PAGE_HELD))
-    return "dirty does not fit the state";
-  if ((keeps (p->state) != (p->kept != 0) && !(p->flags & LUNFS_PAGE_HELD)) || (p->kept != 0) != kept)
-    return "what is kept does not fit the state, or the arena";
-  if (kept && (t->arena->pages[i].number != p->number || t->arena->pages[i].blocks != p->kept))
-    return "the arena's record is another";
-  if ((p->state == LUNFS_PAGE_FILLING) != (p->valid == 0))
-    return "valid does not fit the state";
-  if ((p->flags & LUNFS_PAGE_HELD)
-      && (p->state != LUNFS_PAGE_DIRTY || t->page[p->peer].state != LUNFS_PAGE_OLD || t->page[p->peer].peer != i))
-    return "held by nobody";
-  if (p->state == LUNFS_PAGE_FREE || p->state == LUNFS_PAGE_OLD)
-    return "in the table, and not in use";
-  return NULL;
-}
-
-static uint32_t
-list_length (const LunfsPages *t, const LunfsPageList *l)
-{
-  uint32_t n = 0, prev = LUNFS_NO_PAGE;
-
-  for (uint32_t i = l->head; i != LUNFS_NO_PAGE; prev = i, i = t->page[i].next, n++)
-    if (t->page[i].prev != prev)
-      return LUNFS_NO_PAGE;
-  return l->tail == prev ? n : LUNFS_NO_PAGE;
-}
-
-const char *
-lunfs_pages_check (const LunfsPages *t)
-{
-  uint32_t n[LUNFS_PAGE_NSTATES] = { 0 }, inside = 0, held = 0, used = 0, pending[2] = { 0 };
-  const LunfsChunk *chunk = lunfs_frames_chunks (t->frames);
-
-  for (uint32_t b = 0; b < t->nbuckets; b++)
-    for (uint32_t i = t->bucket[b]; i != LUNFS_NO_PAGE; i = t->page[i].chained, inside++) {
-      const LunfsPage *p = &t->page[i];
-      const char *wrong = check_page (t, i);
-
-      if (wrong)
-        return wrong;
-      n[p->state]++;
-      held += p->flags & LUNFS_PAGE_HELD;
-      if (is_pending (p->state))
-        pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]++;
-    }
-  for (guint c = 0; c < t->chunks->len; c++) {
-    uint32_t first = g_array_index (t->chunks, uint32_t, c) * LUNFS_PAGES_PER_CHUNK;
-
-    if (chunk[first / LUNFS_PAGES_PER_CHUNK].at != c)
-      return "a chunk is not where it says";
-    used += chunk[first / LUNFS_PAGES_PER_CHUNK].used;
-    for (uint32_t i = first; i < first + LUNFS_PAGES_PER_CHUNK; i++)
-      if (t->page[i].state == LUNFS_PAGE_OLD) {
-        n[LUNFS_PAGE_OLD]++;
-        if (t->page[i].flags & LUNFS_PAGE_SENDING)
-          pending[t->page[i].flags & LUNFS_PAGE_ODD ? 1 : 0]++;
-      }
-  }
-  for (unsigned s = 1; s < LUNFS_PAGE_NSTATES; s++)
-    if (n[s] != t->count[s])
-      return "pages in a state are miscounted";
-  if (inside != t->ninside || held != t->nheld || pending[0] != t->pending[0] || pending[1] != t->pending[1])
-    return "pages inside, held or pending are miscounted";
-  if (inside + t->count[LUNFS_PAGE_OLD] != used)
-    return "pages in use are miscounted";
-  if (used + list_length (t, &t->list[LUNFS_PAGE_FREE]) + t->empty->len * LUNFS_PAGES_PER_CHUNK
-      != t->chunks->len * LUNFS_PAGES_PER_CHUNK)
-    return "free pages are miscounted";
-  if (list_length (t, &t->list[LUNFS_PAGE_CLEAN]) + list_length (t, &t->hot) + list_length (t, &t->once)
-          != n[LUNFS_PAGE_CLEAN]
-      || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + list_length (t, &t->failed) + held
-             != n[LUNFS_PAGE_DIRTY]
-      || list_length (t, &t->list[LUNFS_PAGE_UNSTABLE]) != n[LUNFS_PAGE_UNSTABLE]
-      || list_length (t, &t->list[LUNFS_PAGE_COMMITTING]) != n[LUNFS_PAGE_COMMITTING])
-    return "a list is broken";
-  return NULL;
 }
