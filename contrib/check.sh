@@ -38,7 +38,7 @@ add_results () {
     case $kind in
       PASS | XFAIL) passed=$((passed + 1)) ;;
       SKIP) skipped=$((skipped + 1)) && echo "skipped: ${name%.trs}" ;;
-      *) failed=$((failed + 1)) && echo "$kind: ${name%.trs}" ;;
+      *) failed=$((failed + 1)) && echo "$kind: ${name%.trs}" && tail -n 40 "$1/${name%.trs}.log" ;;
     esac
   done < <(cd "$1" && find tests -name '*.trs' -exec grep -H -o '^:global-test-result: .*' {} + |
     sed 's/::global-test-result: /:x: /')

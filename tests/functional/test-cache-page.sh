@@ -10,10 +10,15 @@ reads () { lun_get "$mnt" 1 .counters.reads; }
 
 say "what was read comes from the kernel the second time, also for another open file"
 cmp "$file" "$disk"
-before=$(reads)
-[ "$before" -gt 0 ] || fail "nothing was read"
-cmp "$file" "$disk"
-expect_equal "$(reads)" "$before" "reads"
+[ "$(reads)" -gt 0 ] || fail "nothing was read"
+# Whether the whole file, read once more, costs the target nothing.  The kernel may drop pages at any time, so it is asked again.
+read_from_memory () {
+  local before
+  before=$(reads)
+  cmp "$file" "$disk"
+  [ "$(reads)" = "$before" ]
+}
+wait_for read_from_memory 20
 
 say "a write is at the target when it is answered"
 random_file new 256K >/dev/null
