@@ -3,7 +3,7 @@
 # Random faults, one after the other or on top of each other, under three applications: fio with checksums, the stress
 # program, and one that syncs files in ext4 on a loop device.  None of them may see an error or a wrong byte; at the end
 # nothing is left over; and then everything is killed at once, and what was synced must be there.
-#   LUNFS_SOAK_SECONDS=N   how long [60]     LUNFS_SOAK_SEED=N   the same faults again
+#   LUNFS_SOAK_SECONDS=N   how long [60]     LUNFS_SOAK_SEED=N   the same faults again     LUNFS_SOAK_CACHE=MODE   [writeback]
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 # shellcheck source=tests/faults/faults.sh
@@ -16,12 +16,13 @@ grep -qw ext4 /proc/filesystems || skip "this kernel has no ext4"
 seconds=${LUNFS_SOAK_SECONDS:-60}
 seed=${LUNFS_SOAK_SEED:-$RANDOM}
 test_limit $((seconds * 2 + 240))
-say "seed $seed, $seconds s"
+cache=${LUNFS_SOAK_CACHE:-writeback}
+say "seed $seed, $seconds s, cache=$cache"
 
 target_with 32M 2
 add_lun "$(backing disk3 128M)" 512 thin_provisioning=1
 start_proxy
-mount_all 3 -o replacement_timeout=600,login_timeout=2,cmd_timeout=5
+mount_all 3 -o "cache=$cache,replacement_timeout=600,login_timeout=2,cmd_timeout=5"
 
 # -- the applications ---------------------------------------------------------------------------------------------------
 start_fio () {
