@@ -215,19 +215,20 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
                     s->moves ? "redirected too often" : "redirected to something that is no portal");
     return;
   }
-  if (((outcome == LUNFS_LOGIN_TRANSPORT && s->state == LUNFS_SESSION_LOGIN) || elsewhere) && s->untried > 0
+  if (s->state == LUNFS_SESSION_LOGIN && !s->stopping && lunfs_guard_refused (s, outcome)) {
+    s->untried++;
+    drop_transport (s);
+    open_transport (s);
+    return;
+  }
+  /* What one portal refuses another may grant, but for the password: guesses at each would lock the account sooner. */
+  if (((s->state == LUNFS_SESSION_LOGIN && outcome != LUNFS_LOGIN_AUTH) || elsewhere) && s->untried > 0
       && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
     drop_transport (s);
     if (!s->down_us)
       s->down_us = lunfs_lane_now_us (s->lane);
     arm_replacement (s, 0);
-    open_transport (s);
-    return;
-  }
-  if (s->state == LUNFS_SESSION_LOGIN && !s->stopping && lunfs_guard_refused (s, outcome)) {
-    s->untried++;
-    drop_transport (s);
     open_transport (s);
     return;
   }

@@ -195,6 +195,31 @@ START_TEST (test_next_address)
 }
 END_TEST
 
+/* One portal of two is out of resources, does not know the target, refuses: the other is asked before anybody hears of it. */
+START_TEST (test_refused_at_one_portal)
+{
+  static const LunfsLoginOutcome refusals[] = { LUNFS_LOGIN_BUSY, LUNFS_LOGIN_NOT_FOUND, LUNFS_LOGIN_REFUSED };
+
+  row.naddresses = 2;
+  lunfs_ram_refuse (row.ram, refusals[_i], 1);
+  row_build (&row, false, NULL);
+  row_until (&row, LUNFS_SESSION_UP, SECOND);
+  ck_assert_uint_eq (row.failures, 0);
+  ck_assert_uint_eq (lunfs_ram_stats (row.ram)->connections, 2);
+}
+END_TEST
+
+START_TEST (test_wrong_password_is_not_tried_elsewhere)
+{
+  row.naddresses = 2;
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_AUTH, 1);
+  row_build (&row, false, NULL);
+  while (row.failures == 0)
+    row_step (&row, 1000);
+  ck_assert_int_eq (row.outcome, LUNFS_LOGIN_AUTH);
+}
+END_TEST
+
 START_TEST (test_no_address)
 {
   row.naddresses = 0;
@@ -1200,6 +1225,8 @@ main (void)
   tcase_add_test (tc, test_pauses_grow);
   tcase_add_test (tc, test_open_fails);
   tcase_add_test (tc, test_next_address);
+  tcase_add_loop_test (tc, test_refused_at_one_portal, 0, 3);
+  tcase_add_test (tc, test_wrong_password_is_not_tried_elsewhere);
   tcase_add_test (tc, test_no_address);
   tcase_add_test (tc, test_moved);
   tcase_add_test (tc, test_moved_for_ever);
