@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by session.c (the connection's states) and queue.c (the requests' way through it). */
+/* Shared by session.c (the connection's states), queue.c (the requests' way through it), answer.c (what became of them) and
+ * watch.c (the LUN). */
 #ifndef LUNFS_SESSION_PRIVATE_H
 #define LUNFS_SESSION_PRIVATE_H
 
@@ -109,26 +110,47 @@ void lunfs_session_fail_waiting (LunfsSession *s, int err);
 void lunfs_session_return_waiting (LunfsSession *s);
 /* Recovery requests come back with -ECANCELED: they are kept by the cache and come again. */
 void lunfs_session_cancel_recovery (LunfsSession *s);
-/* A new login: what the last one found missing may be there. */
-void lunfs_session_forget_features (LunfsSession *s);
 /* After a close: what was in flight stands in waiting again; forget adapted depth. */
 void lunfs_session_requeue_done (LunfsSession *s);
 /* When the oldest command in flight that is past its limit was sent; 0 if none is. */
 bool lunfs_session_overdue (LunfsSession *s, int64_t now_us);
+/* Its done() is called with @err at the end of the pass. */
+void lunfs_session_finish_later (LunfsSession *s, LunfsRequest *req, int err);
+
+/* answer.c */
+/* It is done, perhaps after some effort (RECOVERED ERROR): is it all there? */
+void lunfs_session_good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd);
+/* Any other status. */
+void lunfs_session_answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd);
+/* It waits again, in its old place. */
+void lunfs_session_requeue (LunfsSession *s, LunfsRequest *req);
+void lunfs_session_delay_fired (LunfsTimer *timer);
+/* A new login: what the last one found missing may be there. */
+void lunfs_session_forget_features (LunfsSession *s);
 
 /* session.c */
-/* Something changed at the LUN: finish what is in flight, probe again, then go on. */
-void lunfs_session_recheck (LunfsSession *s, const char *why);
+void lunfs_session_set_state (LunfsSession *s, LunfsSessionState state);
+/* Requests fail when replacement_timeout, but at least @at_least_s seconds, have passed since it was UP. */
+void lunfs_session_arm_replacement (LunfsSession *s, int at_least_s);
 /* Nothing on this connection can be trusted: drop it at the end of this pass and log in again. */
 void lunfs_session_lost (LunfsSession *s, const char *why);
-/* The last command in flight has come back. */
-void lunfs_session_drained (LunfsSession *s);
-/* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
-void lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense);
 /* Why the LUN is not, or not fully, usable; for the status. */
 void lunfs_session_set_error (LunfsSession *s, const char *text);
 /* Ask the LUN what it is, in state PROBE. */
 void lunfs_session_probe (LunfsSession *s);
+
+/* watch.c */
+#define LUNFS_SESSION_TICK_US 500000 /* how often limits are looked at */
+/* LunfsProbe's answers. */
+void lunfs_session_probed (void *user, int error, const LunfsLunInfo *info, const char *text);
+void lunfs_session_waits (void *user, const char *why);
+void lunfs_session_tick_fired (LunfsTimer *timer);
+/* Something changed at the LUN: finish what is in flight, probe again, then go on. */
+void lunfs_session_recheck (LunfsSession *s, const char *why);
+/* The last command in flight has come back. */
+void lunfs_session_drained (LunfsSession *s);
+/* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
+void lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense);
 
 /* portal.c */
 void lunfs_portal_set (LunfsSession *s, const char *const *addresses, unsigned n);

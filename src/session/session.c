@@ -4,7 +4,7 @@
  *   DOWN     -> RESOLVE   retry_fired: the pause is over
  *   RESOLVE  -> LOGIN     lunfs_session_resolved;  -> DOWN no address
  *   LOGIN    -> PROBE     on_login;                -> DOWN refused, lost, or login_timeout (retry_fired)
- *   PROBE    -> RECOVER   on_probed, the same LUN; -> FENCED another one;  -> DOWN no answer or no LUN
+ *   PROBE    -> RECOVER   lunfs_session_probed, the same LUN; -> FENCED another one;  -> DOWN no answer or no LUN
  *   RECOVER  -> UP        lunfs_session_serve
  *   UP       -> PROBE     lunfs_session_drained, after lunfs_session_recheck
  *   any      -> DOWN      lunfs_session_lost (teardown_run at the end of the pass)
@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TICK_US 500000
 #define AUTH_PAUSE_MS 30000 /* a wrong secret does not get right by asking often, but accounts get locked */
 #define GONE_PAUSE_MS 5000
 #define IN_USE_PAUSE_MS 400
@@ -51,8 +50,8 @@ lunfs_session_label (const LunfsSession *s)
   return label;
 }
 
-static void
-set_state (LunfsSession *s, LunfsSessionState state)
+void
+lunfs_session_set_state (LunfsSession *s, LunfsSessionState state)
 {
   if (s->state == state)
     return;
@@ -110,8 +109,8 @@ pause_ms (LunfsSession *s)
   return ms ? ms - ms / 5 + g_random_int_range (0, (int) (2 * ms / 5) + 1) : 0;
 }
 
-static void
-arm_replacement (LunfsSession *s, int at_least_s)
+void
+lunfs_session_arm_replacement (LunfsSession *s, int at_least_s)
 {
   int timeout = s->timeouts.replacement_timeout;
 
@@ -150,9 +149,9 @@ go_down (LunfsSession *s)
   lunfs_lane_cancel (s->lane, &s->tick);
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
-  set_state (s, LUNFS_SESSION_DOWN);
+  lunfs_session_set_state (s, LUNFS_SESSION_DOWN);
   lunfs_session_return_waiting (s);
-  arm_replacement (s, 0);
+  lunfs_session_arm_replacement (s, 0);
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
   lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
@@ -196,7 +195,7 @@ follow (LunfsSession *s, const char *where)
     return false;
   lunfs_debug (SESSION, "%s: redirected to %s", lunfs_session_label (s), where);
   drop_transport (s);
-  set_state (s, LUNFS_SESSION_RESOLVE);
+  lunfs_session_set_state (s, LUNFS_SESSION_RESOLVE);
   s->conf.resolve (s->conf.resolve_user, s, s->moved_host);
   return true;
 }
@@ -228,7 +227,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
     drop_transport (s);
     if (!s->down_us)
       s->down_us = lunfs_lane_now_us (s->lane);
-    arm_replacement (s, 0);
+    lunfs_session_arm_replacement (s, 0);
     open_transport (s);
     return;
   }
@@ -265,7 +264,7 @@ fence (LunfsSession *s, const char *why)
   }
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
-  set_state (s, LUNFS_SESSION_FENCED);
+  lunfs_session_set_state (s, LUNFS_SESSION_FENCED);
   drop_transport (s);
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_cancel (s->lane, &s->replacement);
@@ -319,7 +318,7 @@ teardown_run (LunfsDefer *defer)
   }
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
-  set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
+  lunfs_session_set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
   drop_transport (s);
   lunfs_session_cancel_recovery (s);
   if (was_up)
@@ -352,8 +351,8 @@ on_login (void *user, LunfsLoginOutcome outcome, const char *text)
     return;
   }
   lunfs_session_forget_features (s);
-  set_state (s, LUNFS_SESSION_PROBE);
-  lunfs_lane_arm (s->lane, &s->tick, TICK_US);
+  lunfs_session_set_state (s, LUNFS_SESSION_PROBE);
+  lunfs_lane_arm (s->lane, &s->tick, LUNFS_SESSION_TICK_US);
   lunfs_session_probe (s);
 }
 
@@ -378,7 +377,7 @@ on_pong (void *user)
 static void
 finish_stop (LunfsSession *s)
 {
-  set_state (s, LUNFS_SESSION_STOPPED);
+  lunfs_session_set_state (s, LUNFS_SESSION_STOPPED);
   drop_transport (s);
   lunfs_session_cancel_recovery (s);
   lunfs_session_fail_waiting (s, -EIO);
@@ -443,7 +442,7 @@ open_transport (LunfsSession *s)
   g_mutex_lock (&s->snapshot_lock);
   snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address, port);
   g_mutex_unlock (&s->snapshot_lock);
-  set_state (s, LUNFS_SESSION_LOGIN);
+  lunfs_session_set_state (s, LUNFS_SESSION_LOGIN);
   s->transport = s->conf.open (s->lane, &conf, &transport_events, s, &error);
   if (!s->transport) {
     attempt_failed (s, LUNFS_LOGIN_TRANSPORT, error->message);
@@ -486,234 +485,12 @@ retry_fired (LunfsTimer *timer)
   case LUNFS_SESSION_FENCED:
     s->security_tried = false;
     lunfs_portal_move_back (s);
-    set_state (s, LUNFS_SESSION_RESOLVE);
+    lunfs_session_set_state (s, LUNFS_SESSION_RESOLVE);
     s->conf.resolve (s->conf.resolve_user, s, s->conf.host);
     break;
   default:
     break;
   }
-}
-
-/* ---- the proof: is it the LUN we wrote to? ---- */
-
-/* NULL = the same; else what differs.  With a name of its own (VPD 83h/80h) a LUN may have grown meanwhile; without one
- * size and block size are all there is to compare. */
-static const char *
-differs (LunfsSession *s, const LunfsLunInfo *info)
-{
-  const LunfsIdentity *known = &s->conf.known_identity;
-
-  if (s->conf.known_nblocks == 0)
-    return NULL;
-  if (strcmp (known->text, info->identity.text) != 0)
-    return "another LUN answers under this number: its identity differs";
-  if (known->serial[0] && info->identity.serial[0] && strcmp (known->serial, info->identity.serial) != 0)
-    return "another LUN answers under this number: its serial number differs";
-  if (s->conf.known_block_size != info->capacity.block_size)
-    return "the LUN's block size has changed";
-  if (!known->text[0] && info->capacity.nblocks != s->conf.known_nblocks)
-    return "the LUN has no identity and its size has changed";
-  return NULL;
-}
-
-static void
-learn (LunfsSession *s, const LunfsLunInfo *info)
-{
-  uint64_t before = s->conf.known_nblocks;
-
-  s->info = *info;
-  s->info.shrunk_from_nblocks = info->capacity.nblocks < before ? before : 0;
-  s->info_valid = true;
-  if (before && info->capacity.nblocks > before)
-    lunfs_notice ("%s: has grown from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " blocks", lunfs_session_label (s),
-                  before, info->capacity.nblocks);
-  lunfs_guard_learn (s, &info->inquiry);
-  s->conf.known_identity = info->identity;
-  s->conf.known_nblocks = MAX (before, info->capacity.nblocks);
-  s->conf.known_block_size = info->capacity.block_size;
-}
-
-static void
-on_probed (void *user, int error, const LunfsLunInfo *info, const char *text)
-{
-  LunfsSession *s = user;
-  const char *difference;
-
-  if (error) {
-    s->probe_error = error;
-    s->elsewhere = error == -EHOSTUNREACH && lunfs_portal_leave (s);
-    lunfs_session_lost (s, error == -ECANCELED ? "the connection was lost" : text);
-    return;
-  }
-  difference = differs (s, info);
-  if (difference) {
-    s->fence = true;
-    s->fence_outcome = LUNFS_LOGIN_REFUSED;
-    lunfs_session_lost (s, difference);
-    return;
-  }
-  learn (s, info);
-  lunfs_session_attend (s, lunfs_probe_attentions (s->probe), "unit attention after the login");
-  if (lunfs_guard_start (s))
-    return;
-  set_state (s, LUNFS_SESSION_RECOVER);
-  s->events.up (s->user, &s->info);
-}
-
-static void
-on_waits (void *user, const char *why)
-{
-  LunfsSession *s = user;
-
-  lunfs_session_set_error (s, why);
-  lunfs_warning ("%s: waiting for the LUN: %s", lunfs_session_label (s), why);
-}
-
-/* The data beyond the end may be gone, and what is written now may be what destroys the rest. */
-static void
-say_shrunk (LunfsSession *s)
-{
-  g_autofree char *text = g_strdup_printf ("smaller than before (%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                                           " blocks): writes fail with an I/O error until it "
-                                           "has its size again, or is mounted anew",
-                                           s->info.capacity.nblocks, s->info.shrunk_from_nblocks);
-
-  lunfs_session_set_error (s, text);
-  if (g_strcmp0 (s->last_logged, text) != 0)
-    lunfs_error ("%s: %s", lunfs_session_label (s), text);
-  g_free (s->last_logged);
-  s->last_logged = g_steal_pointer (&text);
-}
-
-void
-lunfs_session_serve (LunfsSession *s)
-{
-  char portal[sizeof s->snapshot.portal];
-
-  if (s->state != LUNFS_SESSION_RECOVER || s->teardown.queued)
-    return;
-  s->failing = false;
-  s->down_us = 0;
-  s->up_us = lunfs_lane_now_us (s->lane);
-  lunfs_lane_cancel (s->lane, &s->replacement);
-  set_state (s, LUNFS_SESSION_UP);
-  if (!s->recheck) {
-    LUNFS_COUNT (s->stats, logins, 1);
-    if (s->ever_up)
-      LUNFS_COUNT (s->stats, relogins, 1);
-    g_strlcpy (portal, s->snapshot.portal, sizeof portal);
-    lunfs_notice ("%s: up at %s: %s, %" G_GUINT64_FORMAT " blocks of %u bytes%s%s", lunfs_session_label (s), portal,
-                  s->info.identity.text[0] ? s->info.identity.text : "no identity", s->info.capacity.nblocks,
-                  s->info.capacity.block_size, s->info.modes.write_protected ? ", write protected" : "",
-                  s->info.modes.wce ? ", write cache" : "");
-    g_clear_pointer (&s->last_logged, g_free);
-  }
-  if (s->info.shrunk_from_nblocks)
-    say_shrunk (s);
-  s->recheck = false;
-  s->ever_up = true;
-  lunfs_session_dispatch (s);
-}
-
-void
-lunfs_session_reject (LunfsSession *s, LunfsLoginOutcome outcome, const char *why)
-{
-  s->fence = true;
-  s->fence_outcome = outcome;
-  lunfs_session_lost (s, why);
-}
-
-/* ---- changes while up ---- */
-
-void
-lunfs_session_drained (LunfsSession *s)
-{
-  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued)
-    return;
-  set_state (s, LUNFS_SESSION_PROBE);
-  lunfs_session_return_waiting (s);
-  lunfs_session_probe (s);
-}
-
-void
-lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense)
-{
-  if (ua & LUNFS_UA_RESERVATION) {
-    lunfs_warning ("%s: %s: another initiator has taken the reservation", lunfs_session_label (s), sense);
-    s->events.taken (s->user);
-  }
-  if (ua & LUNFS_UA_THIN_LOW)
-    lunfs_warning ("%s: the target's storage pool is nearly full", lunfs_session_label (s));
-  if (ua & LUNFS_UA_LUNS)
-    s->events.luns_changed (s->user);
-}
-
-void
-lunfs_session_look (LunfsSession *s)
-{
-  if (s->state == LUNFS_SESSION_UP && !s->stopping)
-    lunfs_session_recheck (s, "asked to");
-}
-
-void
-lunfs_session_recheck (LunfsSession *s, const char *why)
-{
-  if (s->state == LUNFS_SESSION_RECOVER) { /* what was written again so far may be gone: all of it once more */
-    lunfs_session_lost (s, why);
-    return;
-  }
-  if (s->recheck || s->state != LUNFS_SESSION_UP)
-    return;
-  lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
-  lunfs_session_set_error (s, why);
-  s->recheck = true;
-  arm_replacement (s, s->timeouts.cmd_timeout); /* the LUN answers: no outage yet */
-  if (s->active.length == 0)
-    lunfs_session_drained (s);
-}
-
-/* ---- liveness ---- */
-
-static const char *
-find_dead (LunfsSession *s, int64_t now)
-{
-  int64_t interval = (int64_t) s->timeouts.noop_out_interval * G_USEC_PER_SEC;
-  int64_t timeout = (int64_t) MAX (s->timeouts.noop_out_timeout, 1) * G_USEC_PER_SEC;
-  int64_t limit = (int64_t) s->timeouts.cmd_timeout * G_USEC_PER_SEC;
-  int64_t probe_since = lunfs_probe_since_us (s->probe), idle;
-
-  if (lunfs_session_overdue (s, now) || (probe_since && now - probe_since > limit)
-      || (s->reset_us && now - s->reset_us > limit)) {
-    LUNFS_COUNT (s->stats, timeouts, 1);
-    return "a command was not answered in time (cmd_timeout)";
-  }
-  if (interval <= 0)
-    return NULL;
-  idle = s->transport->ops->idle_us (s->transport);
-  /* Alive is whoever sends bytes: a NOP-Out may be stuck behind a closed window or a long transfer. */
-  if (s->ping_us && now - s->ping_us > timeout && idle > timeout)
-    return "no sign of life from the target (noop_out_timeout)";
-  if (!s->ping_us && idle > interval) {
-    s->ping_us = now;
-    LUNFS_COUNT (s->stats, noops, 1);
-    s->transport->ops->ping (s->transport);
-  }
-  return NULL;
-}
-
-static void
-tick_fired (LunfsTimer *timer)
-{
-  LunfsSession *s = (LunfsSession *) ((char *) timer - offsetof (LunfsSession, tick));
-  const char *dead;
-
-  if (!s->transport || s->stopping)
-    return;
-  dead = find_dead (s, lunfs_lane_now_us (s->lane));
-  if (dead)
-    lunfs_session_lost (s, dead);
-  else
-    lunfs_lane_arm (s->lane, &s->tick, TICK_US);
 }
 
 /* ---- life ---- */
@@ -748,9 +525,9 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   s->user = user;
   s->retry = timer (retry_fired);
   s->replacement = timer (replacement_fired);
-  s->tick = timer (tick_fired);
+  s->tick = timer (lunfs_session_tick_fired);
   s->teardown.run = teardown_run;
-  s->probe = lunfs_probe_new (lane, s->stats, on_probed, on_waits, s);
+  s->probe = lunfs_probe_new (lane, s->stats, lunfs_session_probed, lunfs_session_waits, s);
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);
@@ -795,7 +572,7 @@ lunfs_session_start (LunfsSession *s)
     return;
   s->started = true;
   s->down_us = lunfs_lane_now_us (s->lane);
-  arm_replacement (s, 0);
+  lunfs_session_arm_replacement (s, 0);
   lunfs_lane_arm (s->lane, &s->retry, 0);
 }
 
@@ -814,7 +591,7 @@ lunfs_session_set_timeouts (LunfsSession *s, const LunfsTimeouts *timeouts)
   g_mutex_unlock (&s->snapshot_lock);
   lunfs_lane_cancel (s->lane, &s->replacement);
   /* Counted from when the outage began; of a recheck, from now. */
-  arm_replacement (s, s->recheck && timeouts->replacement_timeout != 0 ? timeouts->cmd_timeout : 0);
+  lunfs_session_arm_replacement (s, s->recheck && timeouts->replacement_timeout != 0 ? timeouts->cmd_timeout : 0);
 }
 
 void
