@@ -8,12 +8,12 @@
 . "$top_srcdir/tests/faults/faults.sh"
 test_limit 150
 
-behind_proxy 1M 1 -o cmd_timeout=30
+behind_proxy 1M 1 -o cmd_timeout=30,noop_out_timeout=3 # the answer to a NOP-Out takes longer than that below
 proxy split both 1
 start_load 1 --threads 2 --max-bytes 64k --direct --punch
 moves 1
 wait_for "[ \"\$(counter 1 writes)\" -ge 12 ]" 60
-proxy split down 1 100 # one byte every 100 ms; noop_out_interval and noop_out_timeout are 1 s each
+proxy split down 1 100 # one byte every 100 ms
 before=$(cpu_ms "$(worker "$mnt")")
 sleep 4
 used=$(($(cpu_ms "$(worker "$mnt")") - before))
