@@ -16,7 +16,7 @@
 struct LunfsLun {
   LunfsLane *lane;
   LunfsStats *stats;
-  bool force_read_only;
+  bool force_read_only, reads_in_order;
   LunfsLunInfo info;
   bool have_info;
   LunfsIoContext context;
@@ -258,10 +258,10 @@ submit_io (LunfsLun *lun, LunfsRequest *req)
 
   io->req = req;
   req->lun_owner = io;
-  io->ordered = req->op != LUNFS_OP_READ;
+  io->ordered = req->op != LUNFS_OP_READ || lun->reads_in_order;
   if (!io->ordered
       || lunfs_order_enter (&lun->order, &io->node, span.start / lun->context.block_size,
-                            span.end / lun->context.block_size))
+                            span.end / lun->context.block_size, req->op == LUNFS_OP_READ))
     start (lun, io);
 }
 
@@ -328,7 +328,7 @@ lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req)
     answer (lun, req, writes ? -ENOSPC : -EIO); /* it shrank meanwhile */
   } else if (req->length == 0) {
     answer (lun, req, 0);
-  } else if (req->op == LUNFS_OP_READ && is_one_command (lun, req)) {
+  } else if (req->op == LUNFS_OP_READ && !lun->reads_in_order && is_one_command (lun, req)) {
     pass (lun, req);
   } else {
     submit_io (lun, req);
@@ -379,13 +379,15 @@ lunfs_lun_drain (LunfsLun *lun, void (*done) (void *user, int result), void *use
 }
 
 LunfsLun *
-lunfs_lun_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsStats *stats, bool force_read_only)
+lunfs_lun_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsStats *stats, bool force_read_only,
+               bool reads_in_order)
 {
   LunfsLun *lun = g_new0 (LunfsLun, 1);
 
   lun->lane = lane;
   lun->stats = stats;
   lun->force_read_only = force_read_only;
+  lun->reads_in_order = reads_in_order;
   lun->context.lower = lower;
   lun->context.pool = pool;
   lun->context.stats = stats;

@@ -24,8 +24,11 @@ typedef struct {
   bool read_only, write_cache, can_unmap;
 } LunfsGeometry;
 
-/* @lower: the cache's layer, borrowed. */
-LunfsLun *lunfs_lun_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsStats *stats, bool force_read_only);
+/* @lower: the cache's layer, borrowed.
+ * @reads_in_order: a READ waits for the overlapping WRITEs that came before it.  The kernel's page cache needs that: a page
+ * of which the WRITE is under way is valid and clean there, so it may be dropped, and what is then read again stays. */
+LunfsLun *lunfs_lun_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsStats *stats, bool force_read_only,
+                         bool reads_in_order);
 void lunfs_lun_free (LunfsLun *lun); /* idle */
 LunfsLane *lunfs_lun_lane (LunfsLun *lun);
 

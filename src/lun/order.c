@@ -3,25 +3,26 @@
 
 #include "lun/order.h"
 
-/* A node may run if nothing that came before it, running or waiting, overlaps it. */
+/* A node may run if no write that came before it, running or waiting, overlaps it. */
 static bool
 blocked (const LunfsOrderNode *node)
 {
   for (GList *l = node->link.prev; l; l = l->prev) {
     const LunfsOrderNode *other = l->data;
 
-    if (other->first < node->end && node->first < other->end)
+    if (!other->reads && other->first < node->end && node->first < other->end)
       return true;
   }
   return false;
 }
 
 bool
-lunfs_order_enter (LunfsOrder *order, LunfsOrderNode *node, uint64_t first, uint64_t end)
+lunfs_order_enter (LunfsOrder *order, LunfsOrderNode *node, uint64_t first, uint64_t end, bool reads)
 {
   node->link.data = node;
   node->first = first;
   node->end = end;
+  node->reads = reads;
   g_queue_push_tail_link (&order->nodes, &node->link);
   node->running = !blocked (node);
   if (!node->running)

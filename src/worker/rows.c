@@ -398,7 +398,8 @@ build_row (LunfsWorker *w, LunfsRow *row)
   }
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
   row->cache = build_cache (w, row);
-  row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only);
+  row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only,
+                            w->settings->cache == LUNFS_CACHE_PAGE);
   if (record->proven) {
     lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
     lunfs_cache_inherit (row->cache, record->nblocks, record->block_size);

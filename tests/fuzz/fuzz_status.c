@@ -29,7 +29,7 @@ make_row (void)
   conf.settings = row.settings;
   conf.stats = &row.stats;
   row.session = lunfs_session_new (row.lane, &conf, &events, NULL);
-  row.lun = lunfs_lun_new (row.lane, lunfs_session_layer (row.session), row.pool, &row.stats, false);
+  row.lun = lunfs_lun_new (row.lane, lunfs_session_layer (row.session), row.pool, &row.stats, false, false);
 }
 
 static void

@@ -152,7 +152,7 @@ setup (void)
   arena = lunfs_arena_create (20 * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);
   memset (&stats, 0, sizeof stats);
-  lun = lunfs_lun_new (lane, &lower, pool, &stats, false);
+  lun = lunfs_lun_new (lane, &lower, pool, &stats, false, false);
   info = (LunfsLunInfo){ .capacity = { .nblocks = NBLOCKS, .block_size = bs, .physical_block_size = bs } };
   update ();
   for (unsigned i = 0; i < sizeof disk; i++)
@@ -416,6 +416,24 @@ START_TEST (test_order_random)
 }
 END_TEST
 
+/* Answered in any order: a read that came after a write has what it wrote, one that came before does not hold it up. */
+START_TEST (test_reads_in_order)
+{
+  lunfs_lun_free (lun);
+  lun = lunfs_lun_new (lane, &lower, pool, &stats, false, true);
+  update ();
+  put (0, LUNFS_OP_READ, 8 * bs, 4 * bs);
+  put (1, LUNFS_OP_WRITE, 8 * bs, 4 * bs);
+  put (2, LUNFS_OP_READ, 11 * bs, 2 * bs);
+  put (3, LUNFS_OP_READ, 12 * bs, bs);
+  ck_assert_uint_eq (npending, 3);
+  finish (NULL);
+  for (unsigned i = 0; i < 4; i++)
+    ck_assert_uint_eq (io[i].done, 1);
+  ck_assert_mem_eq (io[2].data, io[1].data + 3 * bs, bs);
+}
+END_TEST
+
 /* ---- limits of the LUN ---- */
 
 START_TEST (test_outside)
@@ -446,7 +464,7 @@ END_TEST
 START_TEST (test_geometry)
 {
   LunfsGeometry g;
-  LunfsLun *fresh = lunfs_lun_new (lane, &lower, pool, &stats, true);
+  LunfsLun *fresh = lunfs_lun_new (lane, &lower, pool, &stats, true, false);
   const char *why = NULL;
 
   lunfs_lun_geometry (fresh, &g);
@@ -535,6 +553,7 @@ main (void)
   tcase_add_loop_test (tc, test_zeroing, 0, G_N_ELEMENTS (zeroings));
   tcase_add_loop_test (tc, test_granules, 0, 4);
   tcase_add_loop_test (tc, test_order_random, 0, 3);
+  tcase_add_test (tc, test_reads_in_order);
   tcase_add_test (tc, test_outside);
   tcase_add_test (tc, test_read_only);
   tcase_add_test (tc, test_geometry);

@@ -237,7 +237,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
   row->session = lunfs_session_new (row->lane, &conf, &events, row);
   if (whole) {
     row_build_cache (row);
-    row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), row->pool, &row->stats, false);
+    row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), row->pool, &row->stats, false, false);
   }
   lunfs_session_start (row->session);
 }
