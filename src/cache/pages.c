@@ -20,6 +20,8 @@ lunfs_pages_list_of (LunfsPages *t, const LunfsPage *p)
       return NULL;
     if (p->flags & LUNFS_PAGE_FAILED)
       return &t->failed;
+    if (p->flags & LUNFS_PAGE_BEHIND)
+      return &t->behind;
     return p->flags & LUNFS_PAGE_RECOVER ? &t->recover : &t->list[LUNFS_PAGE_DIRTY];
   case LUNFS_PAGE_UNSTABLE:
   case LUNFS_PAGE_COMMITTING:
@@ -178,7 +180,7 @@ move (LunfsPages *t, uint32_t i, unsigned state)
   if (lunfs_state_pending (was) && !lunfs_state_pending (state) && state != LUNFS_PAGE_OLD)
     t->pending[p->flags & LUNFS_PAGE_ODD ? 1 : 0]--;
   if (!lunfs_state_pending (state))
-    p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE | LUNFS_PAGE_FAILED);
+    p->flags &= (uint16_t) ~(LUNFS_PAGE_RECOVER | LUNFS_PAGE_ALONE | LUNFS_PAGE_FAILED | LUNFS_PAGE_BEHIND);
   if (lunfs_state_pending (state) && !lunfs_state_pending (was)) {
     p->flags = (uint16_t) ((p->flags & ~LUNFS_PAGE_ODD) | (t->generation & 1 ? LUNFS_PAGE_ODD : 0));
     t->pending[t->generation & 1]++;
@@ -255,16 +257,38 @@ lunfs_pages_fail (LunfsPages *t, uint32_t i)
   lunfs_pages_set (t, i, LUNFS_PAGE_DIRTY);
 }
 
+static void
+take_back (LunfsPages *t, LunfsPageList *list, unsigned flag)
+{
+  while (list->n > 0) {
+    uint32_t i = list->tail;
+
+    lunfs_list_unlink (t, list, i);
+    t->page[i].flags &= (uint16_t) ~flag;
+    lunfs_list_push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
+  }
+}
+
 void
 lunfs_pages_retry (LunfsPages *t)
 {
-  while (t->failed.n > 0) {
-    uint32_t i = t->failed.tail;
+  lunfs_pages_call_back (t);
+  take_back (t, &t->failed, LUNFS_PAGE_FAILED);
+}
 
-    lunfs_list_unlink (t, &t->failed, i);
-    t->page[i].flags &= (uint16_t) ~LUNFS_PAGE_FAILED;
-    lunfs_list_push_head (t, &t->list[LUNFS_PAGE_DIRTY], i);
-  }
+void
+lunfs_pages_put_behind (LunfsPages *t, uint32_t i)
+{
+  lunfs_pages_recovered (t, i);
+  lunfs_list_unlink (t, &t->list[LUNFS_PAGE_DIRTY], i);
+  t->page[i].flags |= LUNFS_PAGE_BEHIND;
+  lunfs_list_push_tail (t, &t->behind, i);
+}
+
+void
+lunfs_pages_call_back (LunfsPages *t)
+{
+  take_back (t, &t->behind, LUNFS_PAGE_BEHIND);
 }
 
 void
@@ -488,10 +512,9 @@ lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask)
     return;
   p->kept &= (uint8_t) ~mask;
   p->dirty &= (uint8_t) ~mask;
-  if (p->flags & LUNFS_PAGE_HELD || (p->kept && (p->dirty || !lunfs_state_pending (p->state))))
-    record_less (t, i);
-  else
+  if (!(p->flags & LUNFS_PAGE_HELD) && (!p->kept || (!p->dirty && lunfs_state_pending (p->state))))
     lunfs_pages_set (t, i, p->kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
+  record_less (t, i);
 }
 
 /* ---- all of it ---- */
@@ -562,6 +585,7 @@ lunfs_pages_init (LunfsPages *t, LunfsFrames *frames, LunfsLane *lane, unsigned 
   lunfs_list_init (&t->once);
   lunfs_list_init (&t->recover);
   lunfs_list_init (&t->failed);
+  lunfs_list_init (&t->behind);
   t->chunks = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   t->empty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   lunfs_pages_geometry (t, 512, 0);

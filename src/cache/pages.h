@@ -33,6 +33,7 @@
  *   OLD -> FREE                 whose command it was, when it ends
  *
  * A page that is DIRTY and *held* has an OLD one whose WRITE must end first: two WRITEs of a page are never under way at once.
+ * One that is DIRTY and *behind* lies in a range that the target has to zero first (zero.c).
  * Masks: valid, the blocks of the page that hold data; kept, those of them that are not stable (DIRTY .. COMMITTING); dirty,
  * those of these that the target does not have (DIRTY, WRITING): only they are sent.
  * What is kept stands in the arena (LunfsArenaPage) before its write is answered, and until it is stable. */
@@ -64,6 +65,7 @@ enum {
   LUNFS_PAGE_FAILED = 1 << 9,  /* DIRTY: on the failed list, until lunfs_pages_retry */
   LUNFS_PAGE_ONCE = 1 << 8,    /* CLEAN: on the once list; else: will be */
   LUNFS_PAGE_ALONE = 1 << 7,   /* a WRITE of it and others has failed: sent alone */
+  LUNFS_PAGE_BEHIND = 1 << 10, /* DIRTY: on the behind list, until lunfs_pages_call_back or lunfs_pages_retry */
 };
 
 #define LUNFS_PAGES_GHOSTS 2048 /* of 64 KiB each */
@@ -90,6 +92,7 @@ typedef struct {
   LunfsPageList hot, once; /* list[] has the cold ones */
   uint32_t ghost[LUNFS_PAGES_GHOSTS];
   LunfsPageList failed;  /* DIRTY and FAILED */
+  LunfsPageList behind;  /* DIRTY and BEHIND */
   LunfsPageList recover; /* DIRTY and RECOVER; list[] has the others */
   uint32_t count[LUNFS_PAGE_NSTATES];
   uint32_t nheld; /* DIRTY, on no list */
@@ -147,8 +150,12 @@ void lunfs_pages_insert (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageSt
 void lunfs_pages_set (LunfsPages *t, uint32_t i, LunfsPageState state);
 /* WRITING, and the WRITE has failed: DIRTY, but not to be sent before lunfs_pages_retry, and then alone. */
 void lunfs_pages_fail (LunfsPages *t, uint32_t i);
-/* All that has failed is DIRTY like any other, and first. */
+/* All that has failed, or is behind, is DIRTY like any other, and first. */
 void lunfs_pages_retry (LunfsPages *t);
+/* DIRTY, first on its list: not to be sent for now. */
+void lunfs_pages_put_behind (LunfsPages *t, uint32_t i);
+/* All that is behind is DIRTY like any other, and first. */
+void lunfs_pages_call_back (LunfsPages *t);
 /* It must not be written (again): another initiator has had the LUN to itself since. */
 static inline bool
 lunfs_page_disowned (const LunfsPages *t, uint32_t i)

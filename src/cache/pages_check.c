@@ -130,7 +130,8 @@ lunfs_pages_check (const LunfsPages *t)
     return "free pages are miscounted";
   if (list_length (t, &t->list[LUNFS_PAGE_CLEAN]) + list_length (t, &t->hot) + list_length (t, &t->once)
           != n[LUNFS_PAGE_CLEAN]
-      || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + list_length (t, &t->failed) + held
+      || list_length (t, &t->list[LUNFS_PAGE_DIRTY]) + list_length (t, &t->recover) + list_length (t, &t->failed)
+                 + list_length (t, &t->behind) + held
              != n[LUNFS_PAGE_DIRTY]
       || list_length (t, &t->list[LUNFS_PAGE_UNSTABLE]) != n[LUNFS_PAGE_UNSTABLE]
       || list_length (t, &t->list[LUNFS_PAGE_COMMITTING]) != n[LUNFS_PAGE_COMMITTING])

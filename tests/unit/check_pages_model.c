@@ -462,14 +462,30 @@ static void
 discard (Lun *l)
 {
   uint64_t n = pick (NPAGES);
-  uint8_t mask = settled_blocks (l, n, (uint8_t) (lunfs_pages_whole (&l->t, n) & (pick (2) ? 0xff : 1 + pick (255))));
+  uint8_t mask = (uint8_t) (lunfs_pages_whole (&l->t, n) & (pick (2) ? 0xff : 1 + pick (255)));
   uint32_t i = lunfs_pages_find (&l->t, n);
+  bool recovers = i != LUNFS_NO_PAGE && lunfs_page (&l->t, i)->flags & LUNFS_PAGE_RECOVER;
 
+  /* One that is answered at once takes what is dirty with it. */
+  if (pick (2) || recovers || command_of (l, n, false))
+    mask = settled_blocks (l, n, mask);
   l->t.seq++;
   for_each_block (b, mask) l->truth[n].newest[b] = l->truth[n].target[b] = version;
   l->truth[n].kept &= (uint8_t) ~mask;
+  l->truth[n].dirty &= (uint8_t) ~mask;
   if (i != LUNFS_NO_PAGE && mask)
     lunfs_pages_forget (&l->t, i, mask);
+}
+
+static void
+put_aside (Lun *l)
+{
+  if (pick (2))
+    lunfs_pages_call_back (&l->t);
+  else if (l->t.list[LUNFS_PAGE_DIRTY].n > 0)
+    lunfs_pages_put_behind (&l->t, l->t.list[LUNFS_PAGE_DIRTY].head);
+  else if (l->t.recover.n > 0)
+    lunfs_pages_put_behind (&l->t, l->t.recover.head);
 }
 
 /* As for a disowned page: what it keeps is given up. */
@@ -546,6 +562,7 @@ recover (Lun *l)
     if (command[c].busy && &lun[command[c].lun] == l && !command[c].fill)
       end_write (&command[c], false);
   l->committing = false;
+  lunfs_pages_retry (&l->t);
   lunfs_pages_drop_clean (&l->t);
   for (unsigned k = 0; k < G_N_ELEMENTS (from); k++)
     while (l->t.list[from[k]].n > 0)
@@ -588,8 +605,9 @@ one_step (void)
     void (*run) (Lun *l);
   } what[] = { { 12, write_dirty }, { 2, write_taken }, { 2, replace },  { 1, adopt },     { 3, begin_fill },
                { 1, begin_chunk },  { 8, begin_write }, { 8, end_some }, { 1, discard },   { 3, read_page },
-               { 1, commit },       { 1, flush },       { 1, run_mail }, { 1, recovered }, { 1, seldom } };
-  unsigned k = 0, n = pick (46);
+               { 1, commit },       { 1, flush },       { 1, run_mail }, { 1, recovered }, { 1, seldom },
+               { 2, put_aside } };
+  unsigned k = 0, n = pick (48);
 
   version++;
   while (n >= what[k].weight)
