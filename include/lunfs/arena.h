@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
-#define LUNFS_ARENA_VERSION 3
+#define LUNFS_ARENA_VERSION 4
 #define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
@@ -79,14 +79,14 @@ typedef struct {
   uint8_t kept;    /* published last, withdrawn first */
 } LunfsArenaPage;
 
-/* The same for a range that was discarded or zeroed. */
+/* The same for a range that was discarded or zeroed (cache/ranges.h). */
 typedef struct {
   uint64_t offset, length; /* bytes */
   uint64_t seq;
   uint32_t flags; /* LUNFS_REQ_UNMAP */
   uint16_t lun;
   uint8_t op;   /* LunfsOp */
-  uint8_t kept; /* published last, withdrawn first */
+  uint8_t kept; /* published last, withdrawn first; also says whether the target has done it */
 } LunfsArenaRange;
 
 typedef struct {

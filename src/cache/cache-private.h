@@ -6,6 +6,7 @@
  *   store.c      WRITEs into memory, within the limits
  *   writeback.c  sends dirty pages
  *   through.c    WRITEs the target takes first; discards and zeroes
+ *   zero.c       discards and zeroes that are answered before
  *   commit.c     FLUSH: drain, then SYNCHRONIZE CACHE
  *   recover.c    after a login; losses
  *   pages.c (pages_memory.c, pages_check.c)  the page table    ranges.c  discards not yet stable    readahead.c  what to fetch    frames.c  memory */
@@ -19,6 +20,7 @@
 
 #define LUNFS_CACHE_IO_BYTES (1u << 20) /* most of one READ or WRITE of ours */
 #define LUNFS_CACHE_IO_PAGES (LUNFS_CACHE_IO_BYTES / LUNFS_PAGE_BYTES)
+#define LUNFS_CACHE_ZEROINGS 4                            /* discards and zeroes of ours at the target at once */
 #define LUNFS_CACHE_READ_PAGES (LUNFS_CACHE_IO_PAGES + 1) /* of a user's READ that is not aligned to pages */
 
 typedef struct LunfsReader LunfsReader;
@@ -64,6 +66,16 @@ struct LunfsSend {
   struct iovec iov[LUNFS_REQUEST_IOV];
 };
 
+/* A discard or zeroes of ours. */
+typedef struct {
+  LunfsRequest req; /* all of the range, or, if that was refused, a piece of it as a WRITE */
+  LunfsCache *cache;
+  uint64_t seq, end; /* of the range */
+  int64_t began_us;
+  bool busy;
+  struct iovec iov;
+} LunfsZeroing;
+
 struct LunfsCache {
   LunfsLayer base;
   LunfsCacheConf conf;
@@ -102,11 +114,16 @@ struct LunfsCache {
   uint64_t rated_bytes;
   int64_t rated_us; /* since when; 0 = not now */
 
+  /* zero.c */
+  LunfsZeroing zeroing[LUNFS_CACHE_ZEROINGS];
+  unsigned zeroes;     /* 1 << LunfsOp: the target has done one since the login */
+  uint64_t zeroing_us; /* how long the last one took */
+
   /* commit.c; writes completed, and how many of them the last good SYNCHRONIZE CACHE covered */
   uint64_t written, synced;
   LunfsRequest commit;
   bool committing;
-  uint64_t commit_written, commit_seq;
+  uint64_t commit_written;
   int commit_error;                   /* what it covers could not be written again meanwhile: negative */
   int64_t commit_began_us, commit_us; /* how long the last good one took; 0 = none yet */
   GQueue wanting;                     /* FLUSH, EXTENT: need a drain that begins after they came */
@@ -114,18 +131,17 @@ struct LunfsCache {
   GQueue covered;                     /* answered when the commit under way ends */
   GQueue waiting;                     /* need the next commit */
   bool drain, drain_fua;
+  uint64_t drain_seq; /* ranges up to this one belong to the drain under way */
   LunfsTimer age;
 
   /* recover.c */
   bool recovering, recovery_failed, fenced;
-  uint64_t range_seq; /* ranges up to this one are written again */
-  bool range_busy;
+  uint64_t range_seq;     /* ranges up to this one are written again */
   unsigned recover_sends; /* under way */
   /* Requests of through.c at the layer below; of these, those sent before the last lunfs_cache_up. */
   uint32_t era;
   unsigned through, through_old;
-  bool refused; /* some of what was to be written again was refused: it must not overtake through_old */
-  LunfsRequest range;
+  bool refused;   /* some of what was to be written again was refused: it must not overtake through_old */
   int lost_error; /* the last loss's, negative; how many there were is in stats->losses */
 };
 
@@ -166,12 +182,30 @@ void lunfs_cache_write_clear (LunfsCache *c);
 void lunfs_cache_kick (LunfsCache *c);
 /* Send RECOVER pages. */
 void lunfs_cache_send_recover (LunfsCache *c);
+/* All that was answered and then failed has been written. */
+bool lunfs_cache_nothing_failed (const LunfsCache *c);
+void lunfs_cache_send_held_through (LunfsCache *c);
 
 /* through.c */
 void lunfs_cache_through (LunfsCache *c, LunfsRequest *req);
 /* Pages have been written: whoever waited for that may go. */
 void lunfs_cache_unblock (LunfsCache *c);
 void lunfs_cache_fail_blocked (LunfsCache *c, int result);
+/* What is in memory of its range is out of date. */
+void lunfs_cache_forget_range (LunfsCache *c, const LunfsRequest *req);
+
+/* zero.c */
+void lunfs_cache_zero_init (LunfsCache *c);
+/* Takes @req and answers it, if that is right; else false, and nothing was done. */
+bool lunfs_cache_zero_later (LunfsCache *c, LunfsRequest *req);
+/* Blocks of page @number that read as zeroes unless there is something newer in memory; nothing of them may be fetched. */
+uint8_t lunfs_cache_zero_mask (const LunfsCache *c, uint64_t number);
+void lunfs_cache_zero_send (LunfsCache *c);
+/* After a login; lunfs_cache_recovered_range is called when it has ended. */
+void lunfs_cache_zero_again (LunfsCache *c, const LunfsArenaRange *range);
+bool lunfs_cache_zero_busy (const LunfsCache *c);
+void lunfs_cache_zero_cancel (LunfsCache *c);
+const char *lunfs_cache_zero_check (const LunfsCache *c);
 
 /* commit.c */
 void lunfs_cache_flush (LunfsCache *c, LunfsRequest *req);
@@ -193,5 +227,7 @@ void lunfs_cache_commit_clear (LunfsCache *c);
 void lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask);
 /* Some RECOVER pages have been written. */
 void lunfs_cache_recover_some (LunfsCache *c);
+/* A range has been written again, or has failed.  @was_done: before the login. */
+void lunfs_cache_recovered_range (LunfsCache *c, const LunfsRequest *req, bool was_done);
 
 #endif

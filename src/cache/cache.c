@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-/* Zeroes up to this are written like any data, and answered at once; more is left to the target's WRITE SAME.  Discards are
- * never answered before they are done: whether the range then reads as zeroes shows only after them. */
+/* Zeroes up to this are written like any data, and answered at once; more is left to the target's WRITE SAME.  Those
+ * and discards are through.c's. */
 #define ZERO_BYTES (128u << 10)
 #define EXPIRE_US 500000 /* how often ages are looked at where the kernel has a limit */
 
@@ -118,12 +118,19 @@ expire_fired (LunfsTimer *timer)
 
 /* ---- what all need ---- */
 
+/* A range that the target has yet to zero counts for little, but not for nothing. */
+static uint64_t
+due_bytes (const LunfsCache *c)
+{
+  return (uint64_t) lunfs_ranges_count_due (&c->ranges) * LUNFS_PAGE_BYTES;
+}
+
 void
 lunfs_cache_count (LunfsCache *c)
 {
   lunfs_frames_count_kept (c->conf.frames, &c->pages.user, lunfs_pages_kept_bytes (&c->pages));
   LUNFS_GAUGE (c->stats, unstable_bytes, lunfs_cache_unstable_bytes (c));
-  LUNFS_GAUGE (c->stats, dirty_bytes, lunfs_pages_dirty_bytes (&c->pages));
+  LUNFS_GAUGE (c->stats, dirty_bytes, lunfs_pages_dirty_bytes (&c->pages) + due_bytes (c));
   LUNFS_GAUGE (c->stats, cached_bytes, atomic_load_explicit (&c->pages.user.bytes, memory_order_relaxed));
   LUNFS_GAUGE (c->stats, unsynced_writes, c->written - c->synced);
 }
@@ -157,13 +164,15 @@ lunfs_cache_set_size (LunfsCache *c, uint64_t nblocks, uint32_t block_size, uint
 uint64_t
 lunfs_cache_unstable_bytes (const LunfsCache *c)
 {
-  return lunfs_pages_kept_bytes (&c->pages);
+  return lunfs_pages_kept_bytes (&c->pages) + due_bytes (c);
 }
 
 const char *
 lunfs_cache_check (const LunfsCache *c)
 {
-  return lunfs_pages_check (&c->pages);
+  const char *wrong = lunfs_pages_check (&c->pages);
+
+  return wrong ? wrong : lunfs_cache_zero_check (c);
 }
 
 /* ---- the layer ---- */
@@ -294,12 +303,12 @@ lunfs_cache_new (const LunfsCacheConf *conf)
   c->wce = c->keeps = true; /* until we know better */
   c->finish.run = finish_run;
   c->expire.fire = expire_fired;
-  lunfs_request_init (&c->range);
   lunfs_pages_init (&c->pages, conf->frames, conf->lane, conf->lun);
   lunfs_ranges_init (&c->ranges, lunfs_frames_arena (conf->frames), conf->lun);
   lunfs_cache_read_init (c);
   lunfs_cache_write_init (c);
   lunfs_cache_commit_init (c);
+  lunfs_cache_zero_init (c);
   return c;
 }
 
@@ -308,6 +317,7 @@ lunfs_cache_free (LunfsCache *c)
 {
   if (!c)
     return;
+  g_assert (!lunfs_cache_zero_busy (c));
   lunfs_cache_read_clear (c);
   lunfs_cache_write_clear (c);
   lunfs_cache_commit_clear (c);

@@ -4,6 +4,7 @@
  *  - writeback: a WRITE is answered when its data is in memory that outlives the worker (the arena); it is sent soon after,
  *    with what lies beside it.  writethrough: it is answered when the target has it.  Both: reads are served from memory,
  *    and what a stream of reads will ask for next is fetched ahead.  none, page: reads go to the target.
+ *    writeback also answers most discards and zeroes before the target has done them (zero.c).
  *  - FLUSH is answered when everything written before it is at the target and a SYNCHRONIZE CACHE sent after that covers it;
  *    one command serves all that wait, and none is sent when nothing was written since the last one or the LUN has no write
  *    cache.  A few dirty pages alone go with FUA instead, if the LUN can.

@@ -93,7 +93,7 @@ commit_done (LunfsRequest *req)
     c->commit_us = lunfs_lane_now_us (c->lane) - c->commit_began_us;
     c->synced = c->commit_written;
     set_all (c, LUNFS_PAGE_COMMITTING, LUNFS_PAGE_CLEAN);
-    lunfs_ranges_drop (&c->ranges, c->commit_seq);
+    lunfs_ranges_stable (&c->ranges);
   } else {
     set_all (c, LUNFS_PAGE_COMMITTING, LUNFS_PAGE_UNSTABLE);
   }
@@ -127,7 +127,7 @@ void
 lunfs_cache_cover_all (LunfsCache *c)
 {
   c->commit_written = c->written;
-  c->commit_seq = c->pages.seq;
+  lunfs_ranges_cover (&c->ranges);
   set_all (c, LUNFS_PAGE_UNSTABLE, LUNFS_PAGE_COMMITTING);
 }
 
@@ -238,14 +238,17 @@ end_drain (LunfsCache *c, int error)
 static bool
 is_drained (const LunfsCache *c)
 {
-  return c->pages.pending[!(c->pages.generation & 1)] == 0; /* the generation before the present one */
+  const LunfsRangeDue *due = lunfs_ranges_oldest_due (&c->ranges);
+
+  return c->pages.pending[!(c->pages.generation & 1)] == 0 /* the generation before the present one */
+         && (!due || due->seq > c->drain_seq);
 }
 
 /* So little, and nothing else to be made stable: one round trip instead of two. */
 static bool
 goes_with_fua (const LunfsCache *c)
 {
-  return c->wce && c->dpofua && is_committed (c) && c->sends.length == 0
+  return c->wce && c->dpofua && is_committed (c) && c->sends.length == 0 && lunfs_ranges_count_due (&c->ranges) == 0
          && lunfs_pages_pending (&c->pages) <= FUA_PAGES;
 }
 
@@ -258,6 +261,7 @@ begin_drain (LunfsCache *c)
   g_queue_init (&c->wanting);
   c->drain = true;
   c->pages.generation++;
+  c->drain_seq = c->pages.seq;
   c->retry_now = true;
   c->drain_fua = goes_with_fua (c);
   if (is_drained (c))
@@ -279,7 +283,7 @@ lunfs_cache_drained (LunfsCache *c, int error)
 void
 lunfs_cache_flush (LunfsCache *c, LunfsRequest *req)
 {
-  if (lunfs_pages_pending (&c->pages) > 0) {
+  if (lunfs_pages_pending (&c->pages) > 0 || lunfs_ranges_count_due (&c->ranges) > 0) {
     if (lunfs_cache_refuses (c)) {
       lunfs_cache_finish_later (c, req, -EIO);
       return;

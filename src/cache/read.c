@@ -8,6 +8,7 @@
 
 #include "lunfs/log.h"
 #include "util/iov.h"
+#include "util/zeroes.h"
 
 #include <errno.h>
 #include <string.h>
@@ -43,6 +44,15 @@ part_of (const LunfsCache *c, const LunfsRequest *req, uint64_t number)
 
   return (Part){ from, (size_t) (to - from), (size_t) (from - start),
                  lunfs_pages_mask (&c->pages, number, from, to - from) };
+}
+
+/* Blocks of page @number, which is page @i or none, that are zeroes although the target may hold something else. */
+static uint8_t
+zeroes_of (const LunfsCache *c, uint64_t number, uint32_t i)
+{
+  uint8_t valid = i == LUNFS_NO_PAGE ? 0 : lunfs_page (&c->pages, i)->valid;
+
+  return lunfs_ranges_count_due (&c->ranges) ? lunfs_cache_zero_mask (c, number) & (uint8_t) ~valid : 0;
 }
 
 static bool
@@ -114,6 +124,32 @@ copy_page (LunfsCache *c, LunfsReader *r, uint64_t number, uint32_t i)
                  part.length);
   lunfs_pages_touch (&c->pages, i, is_stream (c, r->req, i));
   set_done (r, number);
+}
+
+static void
+copy_zeroes (LunfsCache *c, LunfsReader *r, uint64_t number, uint8_t zeroes)
+{
+  Part part = part_of (c, r->req, number);
+  uint32_t bs = c->pages.block_size;
+
+  for (uint64_t at = part.offset; at < part.offset + part.length; at += bs)
+    if (zeroes >> (at % LUNFS_PAGE_BYTES / bs) & 1)
+      lunfs_iov_put (r->req->iov, r->req->niov, at - r->req->offset, lunfs_zeroes, bs);
+}
+
+/* From memory, page @i or none, and from what is known to be zeroes.  False: something is missing, and nothing was done. */
+static bool
+take_page (LunfsCache *c, LunfsReader *r, uint64_t number, uint32_t i)
+{
+  uint8_t zeroes = zeroes_of (c, number, i), mask = part_of (c, r->req, number).mask & (uint8_t) ~zeroes;
+
+  if (mask && !has (c, i, mask))
+    return false;
+  if (i != LUNFS_NO_PAGE)
+    copy_page (c, r, number, i);
+  copy_zeroes (c, r, number, zeroes);
+  set_done (r, number);
+  return true;
 }
 
 /* ---- readers ---- */
@@ -236,21 +272,23 @@ place (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i)
   f->page[f->npages] = i;
 }
 
-/* Blocks of @number that are there already are not fetched over: what the target sends of them goes nowhere. */
+/* Blocks of @number that are there already, or are zeroes, are not fetched over: what the target sends of them goes nowhere. */
 static void
-place_around (LunfsCache *c, LunfsFill *f, uint64_t number, uint8_t valid)
+place_around (LunfsCache *c, LunfsFill *f, uint64_t number, uint32_t i, uint8_t zeroes)
 {
   const LunfsRequest *req = f->reader->req;
   Part part = part_of (c, req, number);
-  uint32_t i = lunfs_pages_find (&c->pages, number), bs = c->pages.block_size;
+  uint8_t valid = i == LUNFS_NO_PAGE ? 0 : lunfs_page (&c->pages, i)->valid;
+  uint32_t bs = c->pages.block_size;
 
   f->req.offset = part.offset;
   f->req.length = part.length;
   for (uint64_t at = part.offset; at < part.offset + part.length; at += bs) {
     unsigned b = (unsigned) (at % LUNFS_PAGE_BYTES / bs);
 
-    if (valid >> b & 1) {
-      lunfs_iov_put (req->iov, req->niov, at - req->offset, lunfs_page_data (&c->pages, i) + b * bs, bs);
+    if ((valid | zeroes) >> b & 1) {
+      lunfs_iov_put (req->iov, req->niov, at - req->offset,
+                     valid >> b & 1 ? lunfs_page_data (&c->pages, i) + b * bs : lunfs_zeroes, bs);
       f->iov[f->req.niov++] = (struct iovec){ c->sink, bs };
     } else {
       f->req.niov += lunfs_iov_slice (req->iov, req->niov, at - req->offset, bs, &f->iov[f->req.niov],
@@ -260,6 +298,13 @@ place_around (LunfsCache *c, LunfsFill *f, uint64_t number, uint8_t valid)
   f->page[f->npages++] = LUNFS_NO_PAGE;
 }
 
+/* Nothing of page @number is in memory, or known to be zeroes: what of it is must not come into the table as the target has it. */
+static bool
+is_unknown (const LunfsCache *c, uint64_t number)
+{
+  return lunfs_pages_find (&c->pages, number) == LUNFS_NO_PAGE && !zeroes_of (c, number, LUNFS_NO_PAGE);
+}
+
 /* The reader's own memory: for pages from @number on of which nothing is in the table, or for one of which some is.  False:
  * there is no reader. */
 static bool
@@ -267,16 +312,17 @@ place_outside (LunfsCache *c, LunfsFill *f, uint64_t number, uint64_t end)
 {
   const LunfsRequest *req = f->reader ? f->reader->req : NULL;
   uint32_t there = lunfs_pages_find (&c->pages, number);
+  uint8_t zeroes = zeroes_of (c, number, there);
   uint64_t stop = number;
 
   if (!req)
     return false;
-  if (there != LUNFS_NO_PAGE) {
-    place_around (c, f, number, lunfs_page (&c->pages, there)->valid);
+  if (there != LUNFS_NO_PAGE || zeroes) {
+    place_around (c, f, number, there, zeroes);
     return true;
   }
   end = MIN (end, number + max_pages (c));
-  while (stop < end && lunfs_pages_find (&c->pages, stop) == LUNFS_NO_PAGE)
+  while (stop < end && is_unknown (c, stop))
     stop++;
   f->req.offset = MAX (number * LUNFS_PAGE_BYTES, req->offset);
   f->req.length = MIN (stop * LUNFS_PAGE_BYTES, req->offset + req->length) - f->req.offset;
@@ -505,7 +551,7 @@ missing_end (LunfsCache *c, const LunfsReader *r, uint64_t number)
   for (uint64_t end = r->first + r->npages; number < end; number++) {
     uint32_t i = lunfs_pages_find (&c->pages, number);
 
-    if (is_done (r, number) || has (c, i, part_of (c, r->req, number).mask)
+    if (is_done (r, number) || has (c, i, part_of (c, r->req, number).mask) || zeroes_of (c, number, i)
         || (i != LUNFS_NO_PAGE && lunfs_page (&c->pages, i)->fill))
       break;
   }
@@ -525,9 +571,9 @@ walk (LunfsCache *c, LunfsReader *r)
     next = n + 1;
     if (is_done (r, n))
       continue;
-    if (has (c, i, part_of (c, r->req, n).mask)) {
-      copy_page (c, r, n, i);
-    } else if (f) {
+    if (take_page (c, r, n, i))
+      continue;
+    if (f) {
       if (!is_joined (f, r)) {
         f->joined = g_slist_prepend (f->joined, r);
         r->waiting++;
@@ -552,7 +598,7 @@ fetch_ahead (LunfsCache *c, uint64_t from, uint64_t end)
   while (from < end) {
     uint64_t stop = from, next;
 
-    while (stop < end && lunfs_pages_find (&c->pages, stop) == LUNFS_NO_PAGE)
+    while (stop < end && is_unknown (c, stop))
       stop++;
     if (stop == from) {
       from++;

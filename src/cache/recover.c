@@ -40,19 +40,42 @@ say_disowned (LunfsCache *c, unsigned n)
   lunfs_cache_count (c);
 }
 
-static void
-drop_disowned_ranges (LunfsCache *c)
+/* Those that are due; what is at the target just now is settled when it ends. */
+static unsigned
+give_up_ranges (LunfsCache *c)
 {
-  unsigned n = lunfs_ranges_count (&c->ranges);
+  unsigned n = 0;
 
-  lunfs_ranges_drop (&c->ranges, c->pages.disowned_seq);
-  n -= lunfs_ranges_count (&c->ranges);
+  for (GList *l = c->ranges.due.head, *next; l; l = next) {
+    LunfsRangeDue *due = l->data;
+
+    next = l->next;
+    if (due->seq > c->pages.disowned_seq || due->sending)
+      continue;
+    lunfs_ranges_give_up (&c->ranges, due);
+    n++;
+  }
+  return n;
+}
+
+static void
+say_disowned_ranges (LunfsCache *c, unsigned n)
+{
   if (n == 0)
     return;
   lunfs_error ("%u discards or zeroes that the target had not synchronised are not done again: another initiator has "
                "reserved the LUN since",
                n);
   lunfs_cache_lose (c, -EIO);
+}
+
+static void
+drop_disowned_ranges (LunfsCache *c)
+{
+  unsigned n = lunfs_ranges_count (&c->ranges);
+
+  lunfs_ranges_drop (&c->ranges, c->pages.disowned_seq);
+  say_disowned_ranges (c, n - lunfs_ranges_count (&c->ranges) + give_up_ranges (c));
 }
 
 static void
@@ -94,6 +117,7 @@ lunfs_cache_disown (LunfsCache *c)
   c->range_seq = MAX (c->range_seq, c->pages.disowned_seq);
   c->send_error = 0; /* what failed is given up */
   lunfs_pages_retry (t);
+  say_disowned_ranges (c, give_up_ranges (c));
   n = drop_from (c, &t->list[LUNFS_PAGE_DIRTY]);
   if (c->recovering)
     n += drop_from (c, &t->recover);
@@ -104,8 +128,7 @@ lunfs_cache_disown (LunfsCache *c)
     next = l->next;
     c->lower->ops->cancel (c->lower, &s->req, true);
   }
-  if (c->range_busy)
-    c->lower->ops->cancel (c->lower, &c->range, true);
+  lunfs_cache_zero_cancel (c);
   lunfs_cache_forget (c);
   lunfs_cache_drained (c, 0);
   lunfs_cache_unblock (c);
@@ -137,41 +160,21 @@ recovery_ended (LunfsCache *c)
   lunfs_cache_kick (c);
 }
 
-static void
-range_done (LunfsRequest *req)
+void
+lunfs_cache_recovered_range (LunfsCache *c, const LunfsRequest *req, bool was_done)
 {
-  LunfsCache *c = req->owner;
-
-  c->range_busy = false;
   if (req->result == -ECANCELED) {
     c->recovery_failed = true;
-  } else if (req->result < 0 && req->result != -EINTR) {
+  } else if (was_done && req->result < 0 && req->result != -EINTR) {
     /* Acknowledged, and the target does not take it any more: said by the next fsync, never silently. */
     lunfs_error ("%s: zeroes of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
                  " could not be written again after a login: %s",
                  c->conf.label, req->length, req->offset, g_strerror (-req->result));
     lunfs_cache_lose (c, req->result);
   }
+  if (req->result == 0 && !c->wce) /* before what was written over it is, and is not kept any longer */
+    lunfs_ranges_drop (&c->ranges, c->range_seq);
   lunfs_cache_recover_some (c);
-}
-
-static void
-send_range (LunfsCache *c, const LunfsArenaRange *range)
-{
-  c->range_busy = true;
-  c->range_seq = range->seq;
-  c->range.op = (LunfsOp) range->op;
-  c->range.flags = LUNFS_REQ_RECOVERY | range->flags;
-  c->range.offset = range->offset;
-  c->range.length = range->length;
-  c->range.iov = NULL;
-  c->range.niov = 0;
-  c->range.done = range_done;
-  c->range.owner = c;
-  c->range.submit_us = lunfs_lane_now_us (c->lane);
-  LUNFS_COUNT (c->stats, rewritten, 1);
-  lunfs_debug (CACHE, "zero %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT " again", range->length, range->offset);
-  c->lower->ops->submit (c->lower, &c->range);
 }
 
 void
@@ -179,12 +182,13 @@ lunfs_cache_recover_some (LunfsCache *c)
 {
   const LunfsArenaRange *range;
 
-  if (!c->recovering || c->range_busy)
+  if (!c->recovering || lunfs_cache_zero_busy (c))
     return;
   if (!c->recovery_failed) {
     range = lunfs_ranges_after (&c->ranges, c->range_seq);
     if (range) {
-      send_range (c, range);
+      c->range_seq = range->seq;
+      lunfs_cache_zero_again (c, range);
       return;
     }
     lunfs_cache_send_recover (c);
@@ -219,7 +223,8 @@ recover_list (LunfsCache *c, LunfsPageState state)
 void
 lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
 {
-  g_assert (c->sends.length == 0 && !c->range_busy); /* given back when the session was lost, or looked again */
+  /* Given back when the session was lost, or looked again. */
+  g_assert (c->sends.length == 0 && !lunfs_cache_zero_busy (c));
   c->wce = info->modes.wce;
   c->dpofua = info->modes.dpofua;
   lunfs_cache_set_size (c, MAX (info->capacity.nblocks, info->shrunk_from_nblocks), info->capacity.block_size,
@@ -230,7 +235,9 @@ lunfs_cache_up (LunfsCache *c, const LunfsLunInfo *info)
   c->era++;
   c->fenced = info->shrunk_from_nblocks != 0;
   c->send_error = 0;
+  c->zeroes = 0;
   lunfs_pages_retry (&c->pages);
+  lunfs_ranges_retry (&c->ranges);
   if (c->fenced) { /* nothing is written to it: kept until it has its size again */
     c->conf.recovered (c->conf.user);
     lunfs_cache_kick (c); /* whoever waits for it gets EIO */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the target has to take before it is answered: WRITEs with FUA or without a write-back cache, discards and zeroes.
+/* What the target has to take before it is answered: WRITEs with FUA or without a write-back cache, discards and zeroes but
+ * those that zero.c may answer at once.
  * They must not overtake what is dirty in their range: that is written first, while they are blocked.  (What comes later and
  * overlaps them waits in the lun room until they are done.) */
 #include "config.h"
@@ -40,7 +41,7 @@ is_unsettled (const LunfsPages *t, uint32_t i, const LunfsRequest *req)
   return dirty && (lunfs_pages_mask (t, p->number, from, to - from) & dirty);
 }
 
-/* Nothing of its range is dirty or on its way. */
+/* Nothing of its range is dirty or on its way, nor to be zeroed. */
 static bool
 is_settled (const LunfsCache *c, const LunfsRequest *req)
 {
@@ -48,6 +49,8 @@ is_settled (const LunfsCache *c, const LunfsRequest *req)
   uint64_t first = req->offset / LUNFS_PAGE_BYTES;
   uint64_t end = (req->offset + req->length + LUNFS_PAGE_BYTES - 1) / LUNFS_PAGE_BYTES;
 
+  if (lunfs_ranges_is_due (&c->ranges, req->offset, req->offset + req->length))
+    return false;
   if (lunfs_pages_pending (t) == 0)
     return true;
   if (end - first <= t->ninside) {
@@ -65,8 +68,8 @@ is_settled (const LunfsCache *c, const LunfsRequest *req)
 
 /* ---- after ---- */
 
-static void
-forget_range (LunfsCache *c, const LunfsRequest *req)
+void
+lunfs_cache_forget_range (LunfsCache *c, const LunfsRequest *req)
 {
   LunfsPages *t = &c->pages;
   uint64_t first = req->offset / LUNFS_PAGE_BYTES, end = req->offset + req->length;
@@ -104,7 +107,8 @@ keep_range (LunfsCache *c, const LunfsRequest *req)
 
   bool kept = !c->wce || lunfs_ranges_add (&c->ranges, &range);
 
-  forget_range (c, req); /* only now: a worker that dies between the two leaves both on record, never neither */
+  /* Only now: a worker that dies between the two leaves both on record, never neither. */
+  lunfs_cache_forget_range (c, req);
   return kept;
 }
 
@@ -138,6 +142,8 @@ through_done (LunfsRequest *req)
   c->through--;
   if (req->era != c->era)
     c->through_old--;
+  if (req->result == 0 && is_range (req) && !(req->flags & LUNFS_REQ_UNMAP))
+    c->zeroes |= 1u << req->op;
   if (req->result == 0 && !keep (c, req))
     lunfs_cache_wait_for_commit (c, req);
   else
@@ -156,13 +162,23 @@ send (LunfsCache *c, LunfsRequest *req)
   c->lower->ops->submit (c->lower, req);
 }
 
+/* False: it has to wait. */
+static bool
+go_on (LunfsCache *c, LunfsRequest *req)
+{
+  if (is_range (req) && lunfs_cache_zero_later (c, req))
+    return true;
+  if (!is_settled (c, req))
+    return false;
+  send (c, req);
+  return true;
+}
+
 void
 lunfs_cache_through (LunfsCache *c, LunfsRequest *req)
 {
-  if (is_settled (c, req)) {
-    send (c, req);
+  if (go_on (c, req))
     return;
-  }
   lunfs_cache_wait (c, &c->blocked, req);
   c->retry_now = true;
   lunfs_cache_kick (c);
@@ -184,12 +200,14 @@ lunfs_cache_unblock (LunfsCache *c)
     LunfsRequest *req = l->data;
 
     next = l->next;
-    if (is_settled (c, req)) {
-      g_queue_unlink (&c->blocked, l);
-      send (c, req);
-    } else if (c->send_error) {
-      g_queue_unlink (&c->blocked, l);
+    g_queue_unlink (&c->blocked, l);
+    if (go_on (c, req))
+      continue;
+    if (c->send_error)
       lunfs_cache_give_back (req, c->send_error);
-    }
+    else if (next)
+      g_queue_insert_before_link (&c->blocked, next, l);
+    else
+      g_queue_push_tail_link (&c->blocked, l);
   }
 }

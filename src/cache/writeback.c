@@ -49,6 +49,7 @@ may_join (const LunfsCache *c, uint32_t i, const LunfsPage *first)
     return false;
   p = lunfs_page (&c->pages, i);
   return p->state == LUNFS_PAGE_DIRTY && !(p->flags & (LUNFS_PAGE_HELD | LUNFS_PAGE_ALONE))
+         && !lunfs_cache_zero_mask (c, p->number)
          && (p->flags & LUNFS_PAGE_RECOVER) == (first->flags & LUNFS_PAGE_RECOVER) && in_one_piece (p->dirty);
 }
 
@@ -282,6 +283,12 @@ page_failed (LunfsCache *c, uint32_t i, int result)
   return true;
 }
 
+bool
+lunfs_cache_nothing_failed (const LunfsCache *c)
+{
+  return c->pages.failed.n == 0 && !lunfs_ranges_any_failed (&c->ranges);
+}
+
 static void
 say_failure (LunfsCache *c, const LunfsSend *s, int result)
 {
@@ -295,8 +302,8 @@ say_failure (LunfsCache *c, const LunfsSend *s, int result)
 
 /* The target does not take what memory is full of, and nothing else makes room.  Whoever waits for that goes to the target
  * first, as writes that come now do: there it may fare better, and if not hears why. */
-static void
-send_held_through (LunfsCache *c)
+void
+lunfs_cache_send_held_through (LunfsCache *c)
 {
   GQueue held = c->held;
   GList *link;
@@ -338,7 +345,7 @@ send_done (LunfsRequest *req)
   g_queue_push_head_link (&c->free_sends, &s->link);
   if (result == 0) {
     c->written += !stable;
-    if (c->pages.failed.n == 0)
+    if (lunfs_cache_nothing_failed (c))
       c->send_error = 0;
     lunfs_cache_consider_commit (c);
   } else if (tried_again) {
@@ -361,7 +368,7 @@ send_done (LunfsRequest *req)
   lunfs_cache_unblock (c);
   lunfs_cache_release_held (c);
   if (tried_again)
-    send_held_through (c);
+    lunfs_cache_send_held_through (c);
   lunfs_cache_kick (c);
 }
 
@@ -377,7 +384,10 @@ static void
 send_some (LunfsCache *c, LunfsPageList *list)
 {
   while (list->n > 0 && c->sends.length < SENDS && c->sending_bytes < SEND_BYTES) {
-    send_around (c, list->head);
+    if (lunfs_cache_zero_mask (c, lunfs_page (&c->pages, list->head)->number))
+      lunfs_pages_put_behind (&c->pages, list->head);
+    else
+      send_around (c, list->head);
   }
 }
 
@@ -407,9 +417,13 @@ kick_run (LunfsDefer *defer)
     else if (!lunfs_cache_something_ends (c))
       lunfs_cache_release_held (c);
   }
-  if (c->retry_now)
+  if (c->retry_now) {
     lunfs_pages_retry (t);
+    lunfs_ranges_retry (&c->ranges);
+  }
   c->retry_now = false;
+  if (!c->refused || c->through_old == 0)
+    lunfs_cache_zero_send (c);
   if (t->list[LUNFS_PAGE_DIRTY].n == 0) {
     c->due = false;
     return;
@@ -433,7 +447,8 @@ kick_run (LunfsDefer *defer)
 void
 lunfs_cache_kick (LunfsCache *c)
 {
-  if (lunfs_pages_pending (&c->pages) || c->held.length || c->blocked.length || c->drain)
+  if (lunfs_pages_pending (&c->pages) || lunfs_ranges_count_due (&c->ranges) || c->held.length || c->blocked.length
+      || c->drain)
     lunfs_lane_defer (c->lane, &c->kick);
 }
 
@@ -451,7 +466,7 @@ retry_fired (LunfsTimer *timer)
 {
   LunfsCache *c = (LunfsCache *) ((char *) timer - offsetof (LunfsCache, retry));
 
-  if (c->pages.failed.n == 0) { /* it was discarded, or written over */
+  if (lunfs_cache_nothing_failed (c)) { /* it was discarded, or written over */
     c->send_error = 0;
     return;
   }

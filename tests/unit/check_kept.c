@@ -8,6 +8,8 @@
 #include "config.h"
 
 #include "cache/pages.h"
+#include "cache/ranges.h"
+#include "lunfs/request.h"
 
 #include <check.h>
 #include <errno.h>
@@ -27,11 +29,13 @@
 #define LUN 7
 #define KILLS 40
 #define SENDS 8
+#define RANGES 8 /* more than one case uses */
 
 /* What a worker has promised: memory that outlives it. */
 typedef struct {
   uint32_t newest[NPAGES][BLOCKS];  /* answered last; 0: nothing, so it must not be found */
   uint8_t required[NPAGES][BLOCKS]; /* it must be found */
+  uint8_t due[NPAGES][BLOCKS];      /* discarded, and the target has not done it: that must be found */
   uint32_t version;
   /* the write or discard under way */
   uint32_t active;
@@ -47,6 +51,7 @@ typedef struct {
   LunfsPool *pool;
   LunfsFrames *frames;
   LunfsPages t;
+  LunfsRanges r;
 } Worker;
 
 static LunfsLane *lane;
@@ -83,11 +88,23 @@ worker_begin (Worker *w, LunfsArena *its_arena)
   w->frames = lunfs_frames_new (its_arena, w->pool, LIMIT, LIMIT);
   lunfs_pages_init (&w->t, w->frames, lane, LUN);
   lunfs_pages_geometry (&w->t, BS, NPAGES * BLOCKS);
+  lunfs_ranges_reclaim (its_arena);
+  lunfs_ranges_init (&w->r, its_arena, LUN);
+}
+
+static void
+worker_restore (Worker *w)
+{
+  uint64_t seq = lunfs_ranges_restore (&w->r);
+
+  lunfs_pages_restore (&w->t);
+  w->t.seq = MAX (w->t.seq, seq);
 }
 
 static void
 worker_end (Worker *w)
 {
+  lunfs_ranges_clear (&w->r);
   lunfs_pages_clear (&w->t);
   lunfs_frames_free (w->frames);
   lunfs_pool_free (w->pool);
@@ -130,6 +147,17 @@ check_page (uint64_t number, uint8_t kept, const uint8_t *data, const char *when
   }
 }
 
+static void
+check_due (const LunfsRanges *r, uint64_t number, const char *when)
+{
+  for (unsigned b = 0; b < BLOCKS; b++) {
+    uint64_t at = number * LUNFS_PAGE_BYTES + b * BS;
+
+    if (book->due[number][b] && !lunfs_ranges_is_due (r, at, at + BS))
+      ck_abort_msg ("%s: page %u, block %u was discarded, and nobody knows", when, (unsigned) number, b);
+  }
+}
+
 /* What a successor would find in @its_arena, which is not as before afterwards.  @found, if not NULL: where. */
 static void
 check_successor (LunfsArena *its_arena, const char *when, uint32_t *found, uint8_t *kept)
@@ -139,12 +167,14 @@ check_successor (LunfsArena *its_arena, const char *when, uint32_t *found, uint8
   unsigned records = 0;
 
   worker_begin (&next, its_arena);
-  lunfs_pages_restore (&next.t);
+  worker_restore (&next);
   for (unsigned i = 0; i < its_arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
     records += its_arena->pages[i].kept;
   if (records != next.t.ninside)
     ck_abort_msg ("%s: %u records, %u pages", when, records, next.t.ninside);
   wrong = lunfs_pages_check (&next.t);
+  ck_assert_msg (!wrong, "%s: %s", when, wrong);
+  wrong = lunfs_ranges_check (&next.r);
   ck_assert_msg (!wrong, "%s: %s", when, wrong);
   if (next.t.ninside != next.t.count[LUNFS_PAGE_UNSTABLE])
     ck_abort_msg ("%s: other states", when);
@@ -153,6 +183,7 @@ check_successor (LunfsArena *its_arena, const char *when, uint32_t *found, uint8
     uint8_t mask = i == LUNFS_NO_PAGE ? 0 : lunfs_page (&next.t, i)->kept;
 
     check_page (n, mask, i == LUNFS_NO_PAGE ? NULL : lunfs_page_data (&next.t, i), when);
+    check_due (&next.r, n, when);
     if (found) {
       found[n] = i;
       kept[n] = mask;
@@ -186,6 +217,7 @@ end_change (bool done)
       if (book->mask >> b & 1) {
         if (book->discard)
           book->required[n][b] = 0;
+        book->due[n][b] = book->discard; /* what is written goes with its page from now on */
         book->newest[n][b] = book->discard ? 0 : book->last;
         if (!book->discard)
           book->required[n][b] = 1;
@@ -255,16 +287,41 @@ adopt_chunk (Worker *w, uint64_t number)
     lunfs_pool_give (w->pool, &chunk, 1);
 }
 
+/* Blocks [from, end) of a page; the target does it later. */
 static void
-discard_blocks (LunfsPages *t, uint64_t number, uint8_t mask)
+discard_blocks (Worker *w, uint64_t number, unsigned from, unsigned end)
 {
+  LunfsPages *t = &w->t;
   uint32_t i = lunfs_pages_find (t, number);
+  uint8_t mask = (uint8_t) ((1u << end) - (1u << from));
+  LunfsArenaRange range = { .offset = number * LUNFS_PAGE_BYTES + from * BS,
+                            .length = (end - from) * BS,
+                            .seq = t->seq + 1,
+                            .op = LUNFS_OP_DISCARD };
 
   begin_change (number, 1, mask, true);
   t->seq++;
+  if (!lunfs_ranges_add_due (&w->r, &range)) /* not ck_assert: half of its message would be left behind */
+    abort ();
   if (i != LUNFS_NO_PAGE)
     lunfs_pages_forget (t, i, mask);
   end_change (true);
+}
+
+/* The target has done the oldest, or, what is as good to know of, it is stable. */
+static void
+did_discard (Worker *w, bool stable)
+{
+  LunfsRangeDue *due = w->r.due.head ? w->r.due.head->data : NULL;
+
+  if (!due) {
+    lunfs_ranges_drop (&w->r, UINT64_MAX);
+    return;
+  }
+  for (uint64_t at = due->offset; at < due->end; at += BS)
+    book->due[at / LUNFS_PAGE_BYTES][at % LUNFS_PAGE_BYTES / BS] = 0;
+  __atomic_thread_fence (__ATOMIC_SEQ_CST);
+  lunfs_ranges_did (&w->r, due, stable);
 }
 
 /* All that is unstable is stable. */
@@ -305,10 +362,22 @@ is_settled (const LunfsPages *t, uint64_t number)
          || (lunfs_page (t, i)->state != LUNFS_PAGE_DIRTY && lunfs_page (t, i)->state != LUNFS_PAGE_WRITING);
 }
 
+/* No WRITE of it is under way. */
+static bool
+may_discard (const LunfsPages *t, uint64_t number)
+{
+  uint32_t i = lunfs_pages_find (t, number);
+
+  return i == LUNFS_NO_PAGE
+         || (lunfs_page (t, i)->state != LUNFS_PAGE_WRITING && !(lunfs_page (t, i)->flags & LUNFS_PAGE_HELD));
+}
+
 /* What was under way comes again. */
 static void
-redo (LunfsPages *t)
+redo (Worker *w)
 {
+  LunfsPages *t = &w->t;
+
   if (!book->active)
     return;
   for (uint64_t n = book->number; n < book->number + book->npages; n++) {
@@ -335,6 +404,7 @@ redo (LunfsPages *t)
         if (i != LUNFS_NO_PAGE && !book->discard)
           memcpy (&value, lunfs_page_data (t, i) + b * BS, sizeof value);
         book->required[n][b] = value != 0;
+        book->due[n][b] = 0;
         book->newest[n][b] = value;
       }
   __atomic_store_n (&book->active, 0, __ATOMIC_SEQ_CST);
@@ -348,6 +418,8 @@ one_operation (Worker *w, GRand *rnd, uint32_t *send)
   unsigned s = (unsigned) g_rand_int_range (rnd, 0, SENDS);
   LunfsPageList *dirty = &w->t.list[LUNFS_PAGE_DIRTY];
 
+  if (w->r.due.length > 64)
+    did_discard (w, true);
   switch (g_rand_int_range (rnd, 0, 16)) {
   case 0 ... 4:
     write_blocks (&w->t, n, mask, LUNFS_PAGE_DIRTY);
@@ -356,8 +428,11 @@ one_operation (Worker *w, GRand *rnd, uint32_t *send)
     replace_page (&w->t, n, LUNFS_PAGE_DIRTY);
     break;
   case 7:
-    if (is_settled (&w->t, n))
-      discard_blocks (&w->t, n, mask);
+    if (may_discard (&w->t, n))
+      discard_blocks (w, n, s, s + 1 + (unsigned) g_rand_int_range (rnd, 0, (gint32) (BLOCKS - s)));
+    break;
+  case 12:
+    did_discard (w, g_rand_int_range (rnd, 0, 2));
     break;
   case 8:
     if (is_settled (&w->t, n))
@@ -391,8 +466,8 @@ live (unsigned seed)
 
   memset (send, 0xff, sizeof send);
   worker_begin (&w, arena);
-  lunfs_pages_restore (&w.t);
-  redo (&w.t);
+  worker_restore (&w);
+  redo (&w);
   while (true) {
     one_operation (&w, rnd, send);
     book->rounds++;
@@ -420,6 +495,7 @@ START_TEST (test_killed)
     ck_assert (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
     memcpy (copy->chunks, arena->chunks, (size_t) arena->header->nchunks * LUNFS_CHUNK_BYTES);
     memcpy (copy->pages, arena->pages, arena->header->nchunks * LUNFS_PAGES_PER_CHUNK * sizeof *arena->pages);
+    memcpy (copy->ranges, arena->ranges, LUNFS_ARENA_RANGES * sizeof *arena->ranges);
     check_successor (copy, when, NULL, NULL);
     idle += book->rounds == before;
     before = book->rounds;
@@ -472,6 +548,21 @@ unstable_page (void)
   end_send (&stepped.t, its_page, true);
 }
 
+/* Blocks 0-3 unstable, 4-5 dirty. */
+static void
+half_dirty_page (void)
+{
+  unstable_page ();
+  write_blocks (&stepped.t, 3, 0x30, LUNFS_PAGE_DIRTY);
+}
+
+static void
+discarded_page (void)
+{
+  dirty_page ();
+  discard_blocks (&stepped, 3, 0, 8);
+}
+
 static void
 clean_page (void)
 {
@@ -498,7 +589,7 @@ page_twice_reversed (void)
 {
   write_blocks (&stepped.t, 4, 0x0f, LUNFS_PAGE_UNSTABLE);
   writing_page ();
-  discard_blocks (&stepped.t, 4, 0xff);
+  discard_blocks (&stepped, 4, 0, 8);
   write_blocks (&stepped.t, 3, 0x81, LUNFS_PAGE_DIRTY);
   if (lunfs_pages_find (&stepped.t, 3) > its_page)
     _exit (1);
@@ -546,13 +637,25 @@ replace_it (void)
 static void
 discard_part (void)
 {
-  discard_blocks (&stepped.t, 3, 0x03);
+  discard_blocks (&stepped, 3, 0, 2);
 }
 
 static void
 discard_all (void)
 {
-  discard_blocks (&stepped.t, 3, 0xff);
+  discard_blocks (&stepped, 3, 0, 8);
+}
+
+static void
+discard_dirty (void)
+{
+  discard_blocks (&stepped, 3, 4, 6);
+}
+
+static void
+did_it (void)
+{
+  did_discard (&stepped, false);
 }
 
 static void
@@ -579,7 +682,7 @@ restore_it (void)
   Worker next;
 
   worker_begin (&next, arena);
-  lunfs_pages_restore (&next.t);
+  worker_restore (&next);
 }
 
 static const struct {
@@ -593,6 +696,11 @@ static const struct {
   { "dirty, same block", dirty_page, write_same },
   { "dirty, other blocks", dirty_page, write_other },
   { "dirty, replaced", dirty_page, replace_it },
+  { "dirty, part discarded", dirty_page, discard_part },
+  { "dirty, discarded", dirty_page, discard_all },
+  { "half of it dirty, that discarded", half_dirty_page, discard_dirty },
+  { "discarded, written", discarded_page, write_other },
+  { "discarded, done", discarded_page, did_it },
   { "writing, same block", writing_page, write_same },
   { "writing, other blocks", writing_page, write_other },
   { "writing, replaced", writing_page, replace_it },
@@ -636,7 +744,11 @@ typedef struct {
 static void
 check_moment (Seen *seen, LunfsArenaPage *records, const char *when)
 {
-  if (memcmp (records, arena->pages, seen->records_bytes) != 0) {
+  size_t ranges_bytes = RANGES * sizeof *arena->ranges;
+
+  if (memcmp (records, arena->pages, seen->records_bytes) != 0
+      || memcmp (seen->copy->ranges, arena->ranges, ranges_bytes) != 0) {
+    memcpy (seen->copy->ranges, arena->ranges, ranges_bytes);
     memcpy (records, arena->pages, seen->records_bytes);
     memcpy (seen->copy->pages, arena->pages, seen->records_bytes);
     memcpy (seen->copy->chunks, arena->chunks, (size_t) arena->header->nchunks * LUNFS_CHUNK_BYTES);

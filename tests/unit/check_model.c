@@ -56,6 +56,7 @@ struct Model {
   Op ops[DEPTH];
   unsigned busy, answered, failed, powerlosses, faults;
   int64_t calm_us; /* when a lasting fault is put right */
+  bool no_write_same;
 };
 
 static unsigned
@@ -399,7 +400,7 @@ misbehave (Model *m)
   uint16_t code;
 
   m->faults++;
-  switch (pick (m, 12)) {
+  switch (pick (m, 13)) {
   case 0:
   case 1:
     lunfs_ram_drop (ram, "dropped by the test");
@@ -428,6 +429,10 @@ misbehave (Model *m)
     lunfs_ram_mute (ram, true);
     m->calm_us = m->row.now_us + (pick (m, 4) ? pick (m, 100000) : pick (m, 90000000));
     break;
+  case 10: /* from one command to the next: also those that were answered before */
+    lunfs_ram_conf (ram)->no_write_same = true;
+    m->calm_us = m->row.now_us + pick (m, 100000);
+    break;
   default:
     bad_answer (m);
     break;
@@ -439,6 +444,7 @@ make_peace (Model *m)
 {
   lunfs_ram_not_ready (m->row.ram, 0);
   lunfs_ram_mute (m->row.ram, false);
+  lunfs_ram_conf (m->row.ram)->no_write_same = m->no_write_same;
   m->calm_us = 0;
 }
 
@@ -453,12 +459,12 @@ choose_lun (Model *m)
   c->wce = pick (m, 4) != 0;
   c->dpofua = pick (m, 2);
   c->no16 = pick (m, 6) == 0;
-  c->no_write_same = pick (m, 4) == 0;
+  c->no_write_same = m->no_write_same = pick (m, 4) == 0;
   c->refusal_asc = pick (m, 2) ? 0x20 : 0x24;
   c->lbpme = pick (m, 3) != 0;
   c->lbprz = pick (m, 4) != 0;
   c->lbpu = c->lbpme && pick (m, 2);
-  c->lbpws = c->lbpme && pick (m, 2);
+  c->lbpws = c->lbpme && pick (m, 4);
   c->max_transfer_blocks = transfers[pick (m, 4)];
   c->max_unmap_blocks = c->lbpu ? 1 + pick (m, 40) : 0;
   if (c->lbpme && pick (m, 2)) {
@@ -490,7 +496,7 @@ begin (Model *m, unsigned seed)
   m->row.naddresses = 1 + pick (m, 2);
   m->row.kept_limit_bytes = pick (m, 2) ? 4 << 20 : (1 + pick (m, 8)) * LUNFS_CHUNK_BYTES;
   m->row.cache_limit_bytes = m->row.kept_limit_bytes * (1 + pick (m, 3));
-  m->row.settings->cache = (LunfsCacheMode) pick (m, 3); /* page is none, in here */
+  m->row.settings->cache = pick (m, 2) ? LUNFS_CACHE_WRITEBACK : (LunfsCacheMode) pick (m, 3); /* page is none, in here */
   m->row.settings->cache_write_delay_ms = pick (m, 2) ? 0 : (int) pick (m, 50);
   m->row.settings->read_ahead = pick (m, 2) ? 1 << 20 : 0;
   m->disk = g_malloc0 (m->size);

@@ -25,14 +25,28 @@ teardown (void)
   lunfs_arena_free (arena);
 }
 
+static LunfsArenaRange
+range_of (uint64_t seq)
+{
+  return (LunfsArenaRange){
+    .offset = seq * 4096, .length = 512, .seq = seq, .flags = LUNFS_REQ_UNMAP, .op = LUNFS_OP_DISCARD
+  };
+}
+
 static bool
 add (LunfsRanges *r, uint64_t seq)
 {
-  LunfsArenaRange range = {
-    .offset = seq * 4096, .length = 512, .seq = seq, .flags = LUNFS_REQ_UNMAP, .op = LUNFS_OP_DISCARD
-  };
+  LunfsArenaRange range = range_of (seq);
 
   return lunfs_ranges_add (r, &range);
+}
+
+static bool
+add_due (LunfsRanges *r, uint64_t seq)
+{
+  LunfsArenaRange range = range_of (seq);
+
+  return lunfs_ranges_add_due (r, &range);
 }
 
 static unsigned
@@ -83,6 +97,61 @@ START_TEST (test_order)
   lunfs_ranges_drop (&ranges, UINT64_MAX);
   ck_assert_uint_eq (in_use (), 0);
   ck_assert_uint_eq (lunfs_ranges_count (&ranges), 0);
+}
+END_TEST
+
+/* What is due is not dropped, and takes its place when it is done; a successor knows which is which. */
+START_TEST (test_due)
+{
+  ck_assert (add_due (&ranges, 1));
+  ck_assert (add (&ranges, 2));
+  ck_assert (add_due (&ranges, 3));
+  ck_assert (add (&ranges, 4));
+  ck_assert (add_due (&ranges, 5));
+  has_just (&ranges, 1, 5, 1);
+  ck_assert (!lunfs_ranges_is_due (&ranges, 4096 + 512, 3 * 4096));
+  ck_assert (lunfs_ranges_is_due (&ranges, 4096 + 511, 4096 + 512));
+  ck_assert_ptr_null (lunfs_ranges_find_due (&ranges, 2));
+  if (_i) {
+    lunfs_ranges_clear (&ranges);
+    lunfs_ranges_init (&ranges, arena, 3);
+    ck_assert_uint_eq (lunfs_ranges_restore (&ranges), 5);
+  }
+  ck_assert_ptr_null (lunfs_ranges_check (&ranges));
+  ck_assert_uint_eq (lunfs_ranges_count (&ranges), 2);
+  ck_assert_uint_eq (lunfs_ranges_count_due (&ranges), 3);
+  lunfs_ranges_did (&ranges, lunfs_ranges_find_due (&ranges, 3), false);
+  ck_assert_ptr_null (lunfs_ranges_check (&ranges));
+  has_just (&ranges, 1, 5, 1);
+  lunfs_ranges_did (&ranges, lunfs_ranges_find_due (&ranges, 5), true);
+  has_just (&ranges, 1, 4, 1);
+  lunfs_ranges_drop (&ranges, 3);
+  ck_assert_uint_eq (lunfs_ranges_oldest_due (&ranges)->seq, 1);
+  lunfs_ranges_give_up (&ranges, lunfs_ranges_find_due (&ranges, 1));
+  has_just (&ranges, 4, 4, 1);
+  ck_assert_uint_eq (in_use (), 1);
+}
+END_TEST
+
+/* A commit withdraws what was done when it began, whatever its age. */
+START_TEST (test_cover)
+{
+  ck_assert (add_due (&ranges, 1));
+  for (uint64_t seq = 2; seq <= 5; seq++)
+    ck_assert (add (&ranges, seq));
+  lunfs_ranges_cover (&ranges);
+  ck_assert (add (&ranges, 6));
+  lunfs_ranges_did (&ranges, lunfs_ranges_find_due (&ranges, 1), false);
+  if (_i)
+    lunfs_ranges_drop (&ranges, 3);
+  ck_assert_ptr_null (lunfs_ranges_check (&ranges));
+  lunfs_ranges_stable (&ranges);
+  if (_i)
+    has_just (&ranges, 6, 6, 1);
+  else
+    has_just (&ranges, 1, 6, 5);
+  lunfs_ranges_stable (&ranges);
+  ck_assert_uint_eq (lunfs_ranges_count (&ranges), _i ? 1 : 2);
 }
 END_TEST
 
@@ -158,6 +227,8 @@ main (void)
 
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_test (tc, test_order);
+  tcase_add_loop_test (tc, test_due, 0, 2);
+  tcase_add_loop_test (tc, test_cover, 0, 2);
   tcase_add_test (tc, test_restore);
   tcase_add_test (tc, test_full);
   tcase_add_test (tc, test_half_filled);
