@@ -44,13 +44,19 @@ same_data "$file" "$disk"
 fio --name=verify --filename="$file" --allow_file_create=0 --rw=randrw --bsrange=4k-64k --size=8m --ioengine=psync --verify=crc32c \
   --verify_fatal=1 --do_verify=1 >"$scratch/fio.out" 2>&1 || { cat "$scratch/fio.out"; fail "fio found other data"; }
 
-say "after a new login it is read again: another initiator may have written"
+say "after a new login it is read again: another initiator may have written; also through a file that is open"
 cmp "$file" "$disk"
+exec 8<"$file"
+cmp - "$disk" <&8
+random_file other 4K >/dev/null
+dd if="$scratch/other" of="$disk" bs=4k seek=700 conv=notrunc status=none # behind our back
 before=$(reads)
 relogins=$(lun_get "$mnt" 1 .counters.relogins)
 cut_connections
 wait_for "[ \"\$(lun_get '$mnt' 1 .counters.relogins)\" -gt $relogins ]" 20
 lun_up "$mnt" 1
+wait_for "python3 -c 'import os, sys; sys.exit(os.pread(8, 4096, 700 * 4096) != open(sys.argv[1], \"rb\").read())' '$scratch/other'" 10
+exec 8<&-
 wait_for "cmp '$file' '$disk' && [ \"\$(lun_get '$mnt' 1 .counters.reads)\" -gt $before ]" 10
 stop_lunfs "$mnt"
 
