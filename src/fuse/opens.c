@@ -76,13 +76,13 @@ reply_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int flags)
   struct fuse_open_out out = { .open_flags = FOPEN_NOFLUSH };
   LunfsGeometry g;
 
-  out.open_flags |=
-      lunfs_ops_of (req)->conf.page_cache ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   lunfs_lun_geometry (lun, &g);
   if (g.read_only && (flags & O_ACCMODE) != O_RDONLY) {
     fuse_reply_err (req, EROFS);
     return;
   }
+  out.open_flags |=
+      lunfs_ops_of (req)->conf.page_cache ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   out.fh = atomic_fetch_add (&opens->next_fh, 1);
   lunfs_opens_set_losses_seen (opens, out.fh, lunfs_lun_losses_told (lun));
   if (fuse_reply_buf (req, (const char *) &out, sizeof out) == -ENOENT) /* interrupted: it will not be released */

@@ -14,7 +14,7 @@ typedef struct {
   /* The status file's text; called on the default main context's thread.  Free with g_free. */
   char *(*status_text) (void *user);
   void *user;
-  bool page_cache; /* the kernel caches what is read */
+  bool page_cache;     /* the kernel caches what is read */
   int request_limit_s; /* no open waits longer for the first login; 0 = no such limit */
 } LunfsOpsConf;
 
