@@ -20,9 +20,9 @@ typedef enum {
   LUNFS_MSG_STOPPED = 4, /* worker -> supervisor: status = LunfsExit (OK or UNFLUSHED), text = what was left.
                             Sent before the worker exits with status 0 in answer to STOP or after the unmount. */
   LUNFS_MSG_UPGRADE = 5, /* worker -> supervisor: lunfsctl asks for the newly installed program */
-  LUNFS_MSG_LEAVE = 6,   /* supervisor -> worker: read no more requests, answer those that were read, leave the rest to a
+  LUNFS_MSG_LEAVE = 6, /* supervisor -> worker: read no more requests, answer those that were read, leave the rest to a
                             successor; within limit_ms */
-  LUNFS_MSG_LEFT = 7,    /* worker -> supervisor: status = requests it leaves unanswered.  It exits with status 0. */
+  LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It exits with status 0. */
 } LunfsMessageType;
 
 typedef struct {
