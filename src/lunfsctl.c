@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "control/control.h"
+#include "control/upgrade.h"
 #include "lunfs/error.h"
 
 #include <locale.h>
@@ -66,10 +67,44 @@ cmd_rescan (int argc, char **argv, GError **error)
   return LUNFS_EXIT_OK;
 }
 
+static bool
+upgrade_one (const LunfsControlMount *mount, GError **error)
+{
+  LunfsUpgradeResult result;
+
+  if (!lunfs_upgrade_mount (mount->socket, mount->mountpoint, &result, error))
+    return false;
+  printf ("%s: lunfs %s -> %s, paused for %.1f ms%s\n", mount->mountpoint, result.from, result.to,
+          (double) result.pause_us / 1000, result.all_up ? "" : "; not every LUN has logged in again yet");
+  fflush (stdout);
+  return true;
+}
+
+/* Each is tried; the first error is the exit status. */
+static int
+cmd_upgrade (int argc, char **argv, GError **error)
+{
+  bool all = argc > 0 && strcmp (argv[0], "--all") == 0;
+  g_autoptr (GPtrArray) mounts = lunfs_control_find (all ? NULL : argc > 0 ? argv[0] : "", error);
+  int status = LUNFS_EXIT_OK;
+
+  for (unsigned i = 0; mounts && i < mounts->len; i++) {
+    g_autoptr (GError) why = NULL;
+
+    if (upgrade_one (mounts->pdata[i], &why))
+      continue;
+    fprintf (stderr, "lunfsctl: %s\n", why->message);
+    if (status == LUNFS_EXIT_OK)
+      status = why->domain == LUNFS_ERROR ? why->code : LUNFS_EXIT_FAILED;
+  }
+  return status;
+}
+
 static const Command commands[] = {
   { "status", "[PATH]", "the status of the mount at PATH, as JSON", cmd_status, 0 },
   { "rescan", "[PATH]", "look for new sizes, LUNs and targets", cmd_rescan, 0 },
   { "set", "PATH OPTION=VALUE...", "change limits of a mount, or of one LUN of it", cmd_set, 2 },
+  { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", cmd_upgrade, 0 },
 };
 
 static int

@@ -28,6 +28,33 @@
 /* struct fuse_in_header + struct fuse_write_in: a WRITE's payload starts exactly behind it. */
 #define LUNFS_SLOT_HEADER_BYTES 80
 
+/* The last replacement of the worker by a newly installed program (supervisor/upgrade.h). */
+typedef enum {
+  LUNFS_UPGRADE_NONE,
+  LUNFS_UPGRADE_CHECKING, /* the new program is asked whether it fits */
+  LUNFS_UPGRADE_LEAVING,  /* the old worker was asked to leave */
+  LUNFS_UPGRADE_STARTING, /* it has; the new one does not serve yet */
+  LUNFS_UPGRADE_DONE,
+  LUNFS_UPGRADE_REFUSED, /* nothing was changed */
+  LUNFS_UPGRADE_FAILED,  /* the old program serves again */
+} LunfsUpgradeState;
+
+#define LUNFS_VERSION_BYTES 32
+
+/* Written by the supervisor, read by the worker for status and lunfsctl; what the workers write is marked. */
+typedef struct {
+  uint32_t state;    /* LunfsUpgradeState; published last */
+  uint32_t attempts; /* asked for so far */
+  uint32_t done;     /* and carried out */
+  int32_t status;    /* LunfsExit of a refusal or failure */
+  char supervisor_version[LUNFS_VERSION_BYTES], from[LUNFS_VERSION_BYTES], to[LUNFS_VERSION_BYTES];
+  char text[320];     /* REFUSED, FAILED: why */
+  int64_t stopped_us; /* the old worker, CLOCK_MONOTONIC: it reads no more requests */
+  int64_t served_us;  /* the new worker: it reads them */
+  int64_t up_us;      /* the new worker: each LUN that was up is up again; 0 = not yet */
+  uint32_t clean;     /* the old worker: it has answered all it had read.  Taken back by its successor. */
+} LunfsArenaUpgrade;
+
 typedef struct {
   uint64_t magic;
   uint32_t version;
@@ -41,8 +68,10 @@ typedef struct {
   uint32_t isid_random;  /* 24 bits: chosen once per mount, see session/isid.h */
   uint32_t worker_count; /* workers started so far: 1 for the first */
   uint32_t resent;       /* requests that came again after a worker's death */
-  uint32_t request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
+  uint32_t
+      request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
+  LunfsArenaUpgrade upgrade;
 } LunfsArenaHeader;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
@@ -60,6 +89,12 @@ typedef struct {
   uint32_t no_reinstatement; /* see session/guard.c */
   uint64_t disowned_seq;     /* LunfsArenaPage.seq: what was written up to then must not be written again */
   uint32_t lost_errno;       /* acknowledged data was lost, and no fsync has said so yet */
+  /* Of a worker that has left for its successor, which takes them back: */
+  uint16_t quiet;  /* the target has answered all it was sent: nothing of it can come late */
+  uint16_t was_up; /* its session was up */
+  /* Set by lunfsctl for as long as the mount lives; seconds, in the order of control.c's table. */
+  uint32_t timeouts_set;
+  int32_t timeouts[5];
 } LunfsArenaLun;
 
 typedef struct {
@@ -100,6 +135,8 @@ typedef struct {
   size_t mapped_bytes;
 } LunfsArena;
 
+/* What two programs must have in common to use one arena: sizes of all records, folded. */
+uint32_t lunfs_arena_layout (void);
 /* Supervisor: make a sealed-size memfd with room for @buffer_bytes of chunks (rounded to whole chunks). */
 LunfsArena *lunfs_arena_create (uint64_t buffer_bytes, GError **error);
 /* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd. */

@@ -25,6 +25,7 @@ typedef enum {
   LUNFS_EXIT_BUSY = 28,
   LUNFS_EXIT_UNFLUSHED = 33, /* stopped, but data could not be written to the target in time */
   LUNFS_EXIT_MOUNT = 40,     /* mounting failed */
+  LUNFS_EXIT_MISFIT = 41,    /* a new program cannot take over this mount from the old one */
 } LunfsExit;
 
 /* GError domain; code is a LunfsExit. */

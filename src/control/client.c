@@ -39,8 +39,8 @@ parse_answer (const char *line, GError **error)
   return json_object_ref (object);
 }
 
-static JsonObject *
-ask_socket (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
+JsonObject *
+lunfs_control_ask_at (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
 {
   g_autoptr (GSocketClient) client = g_socket_client_new ();
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
@@ -75,24 +75,61 @@ inside (const char *mountpoint, const char *path)
 
 typedef struct {
   const char *path; /* "" = any */
+  bool any;         /* all of them are meant */
   char *socket, *inside;
   size_t depth; /* length of the mount point found: the innermost wins */
   unsigned nmounts, nfound;
-  char *silent; /* the supervisor's process number of a mount that does not answer */
+  char *silent;   /* the supervisor's process number of a mount that does not answer */
+  GPtrArray *all; /* LunfsControlMount */
 } Search;
+
+static void
+mount_free (gpointer data)
+{
+  LunfsControlMount *mount = data;
+
+  g_free (mount->socket);
+  g_free (mount->mountpoint);
+  g_free (mount);
+}
+
+static void
+add_mount (GPtrArray *list, const char *socket, const char *mountpoint)
+{
+  LunfsControlMount *mount = g_new0 (LunfsControlMount, 1);
+
+  mount->socket = g_strdup (socket);
+  mount->mountpoint = g_strdup (mountpoint);
+  g_ptr_array_add (list, mount);
+}
+
+static char *
+owner_of (const char *socket)
+{
+  g_autofree char *name = g_path_get_basename (socket);
+
+  return g_strndup (name, strlen (name) - strlen (".sock"));
+}
+
+bool
+lunfs_control_has_owner (const char *socket)
+{
+  g_autofree char *pid = owner_of (socket);
+  g_autofree char *proc = g_strdup_printf ("/proc/%s", pid);
+
+  return access (proc, F_OK) == 0;
+}
 
 /* A worker that hangs, or a socket that its dead supervisor has left. */
 static void
 look_at_silent (Search *s, const char *path, const GError *error)
 {
-  g_autofree char *name = g_path_get_basename (path);
-  g_autofree char *pid = g_strndup (name, strlen (name) - strlen (".sock"));
-  g_autofree char *proc = g_strdup_printf ("/proc/%s", pid);
+  g_autofree char *pid = owner_of (path);
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
     g_free (s->silent);
     s->silent = g_steal_pointer (&pid);
-  } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) && access (proc, F_OK) < 0) {
+  } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) && !lunfs_control_has_owner (path)) {
     unlink (path);
   }
 }
@@ -106,13 +143,14 @@ look_at_socket (Search *s, const char *path)
   const char *mountpoint, *rest;
 
   json_object_set_string_member (hello, "command", "hello");
-  answer = ask_socket (path, hello, HELLO_TIMEOUT_S, &error);
+  answer = lunfs_control_ask_at (path, hello, HELLO_TIMEOUT_S, &error);
   if (!answer) {
     look_at_silent (s, path, error);
     return;
   }
   s->nmounts++;
   mountpoint = json_object_get_string_member_with_default (answer, "mountpoint", "");
+  add_mount (s->all, path, mountpoint);
   rest = s->path[0] ? inside (mountpoint, s->path) : "";
   if (!rest || (s->nfound && strlen (mountpoint) <= s->depth))
     return;
@@ -154,6 +192,33 @@ look_everywhere (Search *s)
   }
 }
 
+/* False with @error: there is not the one mount that @path means. */
+static bool
+search (Search *s, GError **error)
+{
+  s->all = g_ptr_array_new_with_free_func (mount_free);
+  look_everywhere (s);
+  if (s->nfound == 0 && s->silent)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", s->silent);
+  else if (s->nfound == 0)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
+                 *s->path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", s->path);
+  else if (!*s->path && s->nmounts > 1 && !s->any)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "there are %u mounts: say which", s->nmounts);
+  else
+    return true;
+  return false;
+}
+
+static void
+search_clear (Search *s)
+{
+  g_free (s->socket);
+  g_free (s->inside);
+  g_free (s->silent);
+  g_clear_pointer (&s->all, g_ptr_array_unref);
+}
+
 JsonObject *
 lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GError **error)
 {
@@ -161,23 +226,33 @@ lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GEr
   Search s = { .path = absolute };
   JsonObject *answer = NULL;
 
-  look_everywhere (&s);
-  if (s.nfound == 0 && s.silent)
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", s.silent);
-  else if (s.nfound == 0)
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
-                 *path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", path);
-  else if (!*path && s.nmounts > 1)
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "there are %u mounts: say which", s.nmounts);
-  else {
+  if (search (&s, error)) {
     if (out_inside)
       *out_inside = g_strdup (s.inside);
     if (!json_object_has_member (request, "lun"))
       json_object_set_string_member (request, "lun", s.inside);
-    answer = ask_socket (s.socket, request, ANSWER_TIMEOUT_S, error);
+    answer = lunfs_control_ask_at (s.socket, request, ANSWER_TIMEOUT_S, error);
   }
-  g_free (s.socket);
-  g_free (s.inside);
-  g_free (s.silent);
+  search_clear (&s);
   return answer;
+}
+
+GPtrArray *
+lunfs_control_find (const char *path, GError **error)
+{
+  g_autofree char *absolute = path && *path ? g_canonicalize_filename (path, NULL) : g_strdup ("");
+  Search s = { .path = absolute, .any = !path };
+  GPtrArray *found = NULL;
+
+  if (search (&s, error)) {
+    found = g_ptr_array_new_with_free_func (mount_free);
+    for (unsigned i = 0; i < s.all->len; i++) {
+      const LunfsControlMount *mount = s.all->pdata[i];
+
+      if (!path || strcmp (mount->socket, s.socket) == 0)
+        add_mount (found, mount->socket, mount->mountpoint);
+    }
+  }
+  search_clear (&s);
+  return found;
 }

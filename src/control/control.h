@@ -5,6 +5,8 @@
  *   {"command":"hello"}                                        -> {"status":0,"mountpoint":...,"source":...}
  *   {"command":"set","lun":"iqn.../lun1","values":{"replacement_timeout":"60"}}     lun "" or left out: all LUNs
  *                                                              -> {"status":0,"luns":1}
+ *   {"command":"upgrade"}                                      -> {"status":0,"attempts":N}: passed on to the supervisor
+ *   {"command":"upgrade-state"}                                -> {"status":0,"attempts":N+1,"state":"done",...}
  *   anything that fails                                        -> {"status":7,"error":"..."}, a LunfsExit
  *
  * Each mount has a socket of its own, named after its supervisor: /run/lunfs/PID.sock, of an ordinary user
@@ -34,5 +36,14 @@ char *lunfs_control_path (int pid);
 /* Ask the mount that has @path in it (or, "" for @path, the only one there is); blocks.  @out_inside: what follows the
  * mount point, "" if nothing.  NULL with @error: no such mount, or its answer is an error. */
 JsonObject *lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GError **error);
+
+typedef struct {
+  char *socket, *mountpoint;
+} LunfsControlMount;
+/* The mount that has @path in it, or (NULL for @path) all that answer: LunfsControlMount.  At least one, or NULL with @error. */
+GPtrArray *lunfs_control_find (const char *path, GError **error);
+JsonObject *lunfs_control_ask_at (const char *socket, JsonObject *request, unsigned timeout_s, GError **error);
+/* Does the supervisor whose @socket it is still live? */
+bool lunfs_control_has_owner (const char *socket);
 
 #endif

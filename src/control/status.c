@@ -223,6 +223,8 @@ lunfs_status_text (const LunfsStatus *status)
   add_int (b, "supervisor_pid", status->supervisor_pid);
   add_int (b, "workers_started", status->workers_started);
   add_int (b, "requests_resent", status->resent);
+  add_int (b, "upgrades", status->upgrades);
+  add_string (b, "supervisor_version", status->supervisor_version);
   add_int (b, "uptime_s", (g_get_real_time () - status->started_us) / G_USEC_PER_SEC);
   json_builder_end_object (b);
   add_string (b, "source", status->settings->source_text);

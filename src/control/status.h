@@ -26,7 +26,8 @@ typedef struct {
 typedef struct {
   const LunfsSettings *settings;
   int supervisor_pid;
-  unsigned workers_started, resent;
+  unsigned workers_started, resent, upgrades;
+  const char *supervisor_version;
   int64_t started_us; /* wall clock */
   const LunfsStatusLun *luns;
   unsigned nluns;

@@ -263,6 +263,17 @@ lunfs_op_lseek (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fu
 
 /* ---- life ---- */
 
+unsigned
+lunfs_lane_calls_count (LunfsLaneCalls *calls)
+{
+  unsigned n;
+
+  g_mutex_lock (&calls->lock);
+  n = g_hash_table_size (calls->under_way);
+  g_mutex_unlock (&calls->lock);
+  return n;
+}
+
 LunfsLaneCalls *
 lunfs_lane_calls_new (void)
 {

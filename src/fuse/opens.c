@@ -167,6 +167,17 @@ hold (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int flags)
                                 g_memdup2 (&w, sizeof w), g_free);
 }
 
+unsigned
+lunfs_opens_waiting (LunfsOpens *opens)
+{
+  unsigned n;
+
+  g_mutex_lock (&opens->lock);
+  n = opens->waiting.length;
+  g_mutex_unlock (&opens->lock);
+  return n;
+}
+
 void
 lunfs_ops_release_opens (LunfsOps *ops, bool give_up)
 {

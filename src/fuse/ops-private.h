@@ -45,9 +45,14 @@ void lunfs_opens_close (LunfsOpens *opens, uint64_t fh);
 uint64_t lunfs_opens_losses_seen (LunfsOpens *opens, uint64_t fh);
 void lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, uint64_t seen);
 
+/* How many wait.  Any thread. */
+unsigned lunfs_opens_waiting (LunfsOpens *opens);
+
 /* lane_calls.c.  Free: the lanes have stopped. */
 LunfsLaneCalls *lunfs_lane_calls_new (void);
 void lunfs_lane_calls_free (LunfsLaneCalls *calls);
+/* How many are under way; one is counted until just before its answer.  Any thread. */
+unsigned lunfs_lane_calls_count (LunfsLaneCalls *calls);
 void lunfs_op_fsync (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void lunfs_op_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi);

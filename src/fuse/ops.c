@@ -293,6 +293,18 @@ lunfs_ops_free (LunfsOps *ops, struct fuse_session *se)
   g_free (ops);
 }
 
+unsigned
+lunfs_ops_under_way (LunfsOps *ops)
+{
+  return lunfs_lane_calls_count (ops->lane_calls);
+}
+
+unsigned
+lunfs_ops_waiting_opens (LunfsOps *ops)
+{
+  return lunfs_opens_waiting (ops->opens);
+}
+
 struct fuse_session *
 lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_request, size_t init_bytes,
                        bool allow_root, LunfsOps **out_ops, GError **error)

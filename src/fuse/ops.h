@@ -24,6 +24,9 @@ struct fuse_session *lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_f
                                             size_t init_bytes, bool allow_root, LunfsOps **out_ops, GError **error);
 /* OPENs of the plain-file mount point that wait for its LUN: let them go on (it is up, or @give_up: EIO).  Any thread. */
 void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
+/* FSYNC, FALLOCATE and LSEEK not yet answered; opens that wait for a LUN's first login.  Any thread. */
+unsigned lunfs_ops_under_way (LunfsOps *ops);
+unsigned lunfs_ops_waiting_opens (LunfsOps *ops);
 /* Nothing may be under way.  Closes the session's descriptor; either may be NULL. */
 void lunfs_ops_free (LunfsOps *ops, struct fuse_session *se);
 

@@ -142,6 +142,12 @@ lunfs_lun_losses_told (LunfsLun *lun)
   return LUNFS_VALUE (lun->stats, losses_told);
 }
 
+unsigned
+lunfs_lun_stalled (const LunfsLun *lun)
+{
+  return lun->context.lower->ops->stalled (lun->context.lower) ? lun->active : 0;
+}
+
 LunfsLane *
 lunfs_lun_lane (LunfsLun *lun)
 {

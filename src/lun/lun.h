@@ -38,6 +38,8 @@ bool lunfs_lun_update (LunfsLun *lun, const LunfsLunInfo *info, const char **why
 void lunfs_lun_preset (LunfsLun *lun, uint64_t nblocks, uint32_t block_size);
 /* How many losses of acknowledged data somebody has been told of: what a new user starts with.  Any thread. */
 uint64_t lunfs_lun_losses_told (LunfsLun *lun);
+/* Requests that wait because there is no session. */
+unsigned lunfs_lun_stalled (const LunfsLun *lun);
 /* Any thread. */
 void lunfs_lun_geometry (LunfsLun *lun, LunfsGeometry *out);
 /* Copy of the last probe's info; false if there has been none.  Any thread. */

@@ -196,7 +196,7 @@ lunfs_session_dispatch (LunfsSession *s)
 {
   GQueue *queue = s->state == LUNFS_SESSION_UP ? &s->waiting : &s->recovery;
 
-  if ((s->state != LUNFS_SESSION_UP && s->state != LUNFS_SESSION_RECOVER) || s->teardown.queued)
+  if ((s->state != LUNFS_SESSION_UP && s->state != LUNFS_SESSION_RECOVER) || s->teardown.queued || s->leaving)
     return;
   if (s->state == LUNFS_SESSION_UP && s->recheck) /* what is in flight comes back first */
     return;

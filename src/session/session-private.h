@@ -32,6 +32,8 @@ struct LunfsSession {
   /* connection: session.c */
   LunfsSessionState state;
   bool started, ever_up, stopping;
+  /* leave.c: nothing more is sent; the last answer has come; it has logged out */
+  bool leaving, going, has_left;
   bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
   bool recheck; /* the probe to come, or under way, is not one after a login */
   bool fence;   /* teardown: because another LUN answered, or the user rejects it */
@@ -179,6 +181,10 @@ void lunfs_guard_learn (LunfsSession *s, const LunfsInquiry *inquiry);
 /* The LUN is proven: true if it is reset first; a new probe follows. */
 bool lunfs_guard_start (LunfsSession *s);
 void lunfs_guard_was_reset (LunfsSession *s, unsigned response);
+
+/* leave.c: see there.  Nothing is in flight any more; the session is over, one way or the other. */
+void lunfs_session_go (LunfsSession *s);
+void lunfs_session_gone (LunfsSession *s);
 
 /* "iqn...:t1 lun 0" for the log; borrowed from a per-thread buffer. */
 const char *lunfs_session_label (const LunfsSession *s);

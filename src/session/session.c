@@ -9,7 +9,8 @@
  *   UP       -> PROBE     lunfs_session_drained, after lunfs_session_recheck
  *   any      -> DOWN      lunfs_session_lost (teardown_run at the end of the pass)
  *   FENCED   -> RESOLVE   retry_fired: looked at again after a pause
- *   any      -> STOPPED   lunfs_session_stop */
+ *   any      -> STOPPED   lunfs_session_stop
+ * After lunfs_session_leave (leave.c) nothing is begun any more. */
 #include "config.h"
 
 #include "session/session-private.h"
@@ -114,7 +115,7 @@ lunfs_session_arm_replacement (LunfsSession *s, int at_least_s)
 {
   int timeout = s->timeouts.replacement_timeout;
 
-  if (s->failing || s->stopping || s->replacement.slot || timeout < 0)
+  if (s->failing || s->stopping || s->leaving || s->replacement.slot || timeout < 0)
     return;
   lunfs_lane_arm (s->lane, &s->replacement,
                   MAX ((int64_t) MAX (timeout, at_least_s) * G_USEC_PER_SEC - outage_us (s), 0));
@@ -152,6 +153,11 @@ go_down (LunfsSession *s)
   lunfs_session_set_state (s, LUNFS_SESSION_DOWN);
   lunfs_session_return_waiting (s);
   lunfs_session_arm_replacement (s, 0);
+  if (s->leaving) {
+    lunfs_session_go (s);
+    lunfs_session_gone (s);
+    return;
+  }
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
   lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
@@ -390,6 +396,7 @@ on_logged_out (void *user)
 {
   LunfsSession *s = user;
 
+  lunfs_session_gone (s);
   if (s->stopping)
     lunfs_lane_arm (s->lane, &s->retry, 0); /* finish_stop closes: not from inside an event */
 }
@@ -454,7 +461,7 @@ open_transport (LunfsSession *s)
 void
 lunfs_session_resolved (LunfsSession *s, const char *const *addresses, unsigned n, const char *error_text)
 {
-  if (s->state != LUNFS_SESSION_RESOLVE || s->stopping)
+  if (s->state != LUNFS_SESSION_RESOLVE || s->stopping || s->leaving)
     return;
   lunfs_portal_set (s, addresses, n);
   if (n == 0)
@@ -473,6 +480,8 @@ retry_fired (LunfsTimer *timer)
     finish_stop (s);
     return;
   }
+  if (s->leaving)
+    return;
   switch (s->state) {
   case LUNFS_SESSION_LOGIN:
     snprintf (text, sizeof text, "no login within %d s (login_timeout)", s->timeouts.login_timeout);
@@ -519,7 +528,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
     .cmd_timeout = s->settings->cmd_timeout,
     .request_limit = conf->request_limit,
   };
-  s->unknown_writes = conf->known_nblocks > 0; /* of the worker before */
+  s->unknown_writes = conf->known_nblocks > 0 && !conf->known_quiet; /* of the worker before */
   s->stats = conf->stats;
   s->events = *events;
   s->user = user;

@@ -57,6 +57,7 @@ typedef struct {
   uint64_t known_nblocks;
   uint32_t known_block_size;
   bool known_no_reinstatement;
+  bool known_quiet;  /* nothing that worker sent can come late (LunfsSessionEvents.quiet) */
   int request_limit; /* see LunfsTimeouts */
   /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
   void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
@@ -82,6 +83,10 @@ typedef struct {
   /* A login, probe or connection attempt failed: for the first outcome that mount(8)'s user sees. */
   void (*failed) (void *user, LunfsLoginOutcome outcome, const char *text);
   void (*stopped) (void *user);
+  /* After lunfs_session_leave: the target has answered everything, so that nothing of it can come late. */
+  void (*quiet) (void *user);
+  /* And then, quiet or not: the session is over. */
+  void (*left) (void *user);
 } LunfsSessionEvents;
 
 LunfsSession *lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSessionEvents *events,
@@ -96,6 +101,10 @@ void lunfs_session_serve (LunfsSession *session);
 void lunfs_session_reject (LunfsSession *session, LunfsLoginOutcome outcome, const char *why);
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
+
+/* This process ends soon and a successor takes over: send nothing more, log out when what was sent has been answered.  No
+ * request is answered because of it. */
+void lunfs_session_leave (LunfsSession *session);
 
 /* Look at the LUN again (size, identity, write protection), as after a unit attention.  Lane thread. */
 void lunfs_session_look (LunfsSession *session);

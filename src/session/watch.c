@@ -144,7 +144,9 @@ lunfs_session_reject (LunfsSession *s, LunfsLoginOutcome outcome, const char *wh
 void
 lunfs_session_drained (LunfsSession *s)
 {
-  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued)
+  if (G_UNLIKELY (s->leaving))
+    lunfs_session_go (s);
+  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued || s->leaving)
     return;
   lunfs_session_set_state (s, LUNFS_SESSION_PROBE);
   lunfs_session_return_waiting (s);

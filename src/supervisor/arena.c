@@ -47,6 +47,19 @@ layout (uint32_t nchunks)
   return at;
 }
 
+uint32_t
+lunfs_arena_layout (void)
+{
+  static const uint32_t sizes[] = { sizeof (LunfsArenaHeader), sizeof (LunfsArenaLun),  sizeof (LunfsArenaSlot),
+                                    sizeof (LunfsArenaRange),  sizeof (LunfsArenaPage), LUNFS_ARENA_LUNS,
+                                    LUNFS_ARENA_SLOTS,         LUNFS_ARENA_RANGES,      LUNFS_CHUNK_BYTES };
+  uint32_t n = 2166136261u; /* FNV-1a */
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (sizes); i++)
+    n = (n ^ sizes[i]) * 16777619u;
+  return n;
+}
+
 /* Takes @fd, also on error. */
 static LunfsArena *
 map (int fd, Layout at, GError **error)
@@ -125,6 +138,17 @@ refuse (GError **error, const char *why)
   return false;
 }
 
+/* Not damaged: of another program.  That one is still there (supervisor/upgrade.h). */
+static bool
+misfit (const LunfsArenaHeader *h, GError **error)
+{
+  g_set_error (
+      error, LUNFS_ERROR, LUNFS_EXIT_MISFIT,
+      "the memory handed over by the supervisor has layout %u (%u bytes of header), this program's is %u (%zu)",
+      h->version, h->header_bytes, LUNFS_ARENA_VERSION, sizeof *h);
+  return false;
+}
+
 /* The descriptor itself, before anything is mapped. */
 static bool
 check_file (int fd, uint64_t *out_size, GError **error)
@@ -148,7 +172,7 @@ check_header (const LunfsArenaHeader *h, uint64_t size, GError **error)
   if (h->magic != LUNFS_ARENA_MAGIC)
     return refuse (error, "it is no arena");
   if (h->version != LUNFS_ARENA_VERSION || h->header_bytes != sizeof *h)
-    return refuse (error, "another version of lunfs made it");
+    return misfit (h, error);
   if (h->total_bytes != size || layout (h->nchunks).total != size)
     return refuse (error, "its sizes do not fit together");
   if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE || h->isid_random > 0xffffff)

@@ -2,7 +2,7 @@
 /* The supervisor's one thread: a poll loop over signals, the worker's control socket and the waiting command.
  *
  * What happens is decided in policy.c; here it is carried out.  SIGTERM and SIGINT stop (the second one at once),
- * SIGHUP does so only in the foreground of a terminal and is otherwise ignored, SIGPIPE is ignored. */
+ * SIGHUP does so only in the foreground of a terminal and is otherwise ignored, SIGPIPE is ignored.  SIGUSR2 upgrades. */
 #include "config.h"
 
 #include "supervisor/supervisor.h"
@@ -30,6 +30,7 @@
 #include "supervisor/protect.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
+#include "supervisor/upgrade.h"
 
 #define SECOND_US INT64_C (1000000)
 
@@ -38,6 +39,7 @@ typedef struct {
   LunfsPolicy policy;
   LunfsMount *mount;
   LunfsArena *arena;
+  LunfsUpgrade *upgrade;
   int settings_fd;
   int isid_lock_fd;
   int signal_fd;
@@ -48,6 +50,7 @@ typedef struct {
   bool keep_stderr, hup_stops;
   bool finished, unmounted, said_busy;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
+  char ended[80];                               /* how the last worker ended, in words */
 } Keeper;
 
 static void handle (Keeper *k, LunfsPolicyEvent event, int status);
@@ -77,7 +80,7 @@ spawn (Keeper *k, GError **error)
   }
   fds.control_fd = pair[1];
   k->arena->header->worker_count++;
-  pid = lunfs_spawn_worker (&fds, !k->settings->foreground, k->keep_stderr, error);
+  pid = lunfs_spawn_worker (lunfs_upgrade_program (k->upgrade), &fds, !k->settings->foreground, k->keep_stderr, error);
   close (pair[1]);
   if (pid < 0) {
     close (pair[0]);
@@ -97,6 +100,7 @@ start (Keeper *k)
   if (spawn (k, &error))
     return;
   lunfs_error ("%s", error->message);
+  g_strlcpy (k->ended, "it could not be started", sizeof k->ended);
   handle (k, LUNFS_EVENT_EXITED, 0);
 }
 
@@ -127,21 +131,35 @@ read_control (Keeper *k)
       if (!k->policy.failed)
         g_strlcpy (k->text, m.text, sizeof k->text);
       handle (k, LUNFS_EVENT_STOPPED, m.status);
+    } else if (m.type == LUNFS_MSG_UPGRADE) {
+      lunfs_notice ("lunfsctl: upgrade");
+      handle (k, LUNFS_EVENT_UPGRADE, 0);
+    } else if (m.type == LUNFS_MSG_LEFT) {
+      if (m.status)
+        lunfs_notice ("upgrade: %d requests could not be answered in time: the kernel is asked to send them again",
+                      m.status);
+      handle (k, LUNFS_EVENT_LEFT, 0);
     }
   }
 }
 
+static void
+describe_end (Keeper *k, int state)
+{
+  if (WIFSIGNALED (state))
+    g_snprintf (k->ended, sizeof k->ended, "signal %d (%s)", WTERMSIG (state), strsignal (WTERMSIG (state)));
+  else
+    g_snprintf (k->ended, sizeof k->ended, "status %d%s", WEXITSTATUS (state),
+                WEXITSTATUS (state) == LUNFS_EXIT_MISFIT ? ": it cannot take over from the old one" : "");
+}
+
 /* One line for the death of a worker that had not said goodbye, or did not go in peace. */
 static void
-log_end (const Keeper *k, int state)
+log_end (const Keeper *k)
 {
-  g_autofree char *how = NULL;
   int64_t wait_us = k->policy.start_at - g_get_monotonic_time ();
+  const char *how = k->ended;
 
-  if (WIFSIGNALED (state))
-    how = g_strdup_printf ("signal %d (%s)", WTERMSIG (state), strsignal (WTERMSIG (state)));
-  else
-    how = g_strdup_printf ("status %d", WEXITSTATUS (state));
   if (k->policy.start_at == LUNFS_NEVER)
     lunfs_warning ("worker %ld ended with %s", (long) k->worker, how);
   else
@@ -159,10 +177,11 @@ reap (Keeper *k)
     return;
   read_control (k); /* its last words are still in the socket */
   close_control (k);
-  peaceful = k->policy.stopped && WIFEXITED (state) && WEXITSTATUS (state) == 0;
+  peaceful = (k->policy.stopped || k->policy.left) && WIFEXITED (state) && WEXITSTATUS (state) == 0;
+  describe_end (k, state);
   handle (k, LUNFS_EVENT_EXITED, WIFSIGNALED (state) ? WTERMSIG (state) : 0);
   if (!peaceful)
-    log_end (k, state);
+    log_end (k);
   k->worker = 0;
 }
 
@@ -229,9 +248,66 @@ try_unmount (Keeper *k)
   lunfs_ready_notify ("STOPPING=1\nSTATUS=waiting for the users of the mount");
 }
 
+/* ---- actions of an upgrade ---- */
+
+static void
+decline (Keeper *k)
+{
+  lunfs_notice ("no upgrade now: %s",
+                k->policy.phase == LUNFS_PHASE_SERVE ? "one is under way" : "the mount is being stopped");
+}
+
+static void
+check_program (Keeper *k)
+{
+  if (lunfs_upgrade_ask (k->upgrade) == LUNFS_ANSWER_MISFIT)
+    handle (k, LUNFS_EVENT_MISFIT, 0);
+}
+
+static void
+read_answer (Keeper *k)
+{
+  LunfsUpgradeAnswer answer = lunfs_upgrade_read (k->upgrade);
+
+  if (answer != LUNFS_ANSWER_PENDING)
+    handle (k, answer == LUNFS_ANSWER_FITS ? LUNFS_EVENT_FITS : LUNFS_EVENT_MISFIT, 0);
+}
+
+static void
+ask_to_leave (Keeper *k)
+{
+  lunfs_upgrade_leaving (k->upgrade);
+  if (k->control_fd < 0 || !lunfs_message_send (k->control_fd, LUNFS_MSG_LEAVE, 0, LUNFS_POLICY_LEAVE_MS, NULL))
+    lunfs_debug (SUPERVISOR, "the worker does not hear that it should leave");
+}
+
+static void
+act_upgrade (Keeper *k, unsigned actions)
+{
+  if (actions & LUNFS_DO_DECLINE)
+    decline (k);
+  if (actions & LUNFS_DO_ABANDON)
+    lunfs_upgrade_abandon (k->upgrade, k->policy.phase == LUNFS_PHASE_SERVE
+                                           ? "the new program does not say whether it can take over"
+                                           : "the mount is being stopped");
+  if (actions & LUNFS_DO_CONFIRM)
+    lunfs_upgrade_confirm (k->upgrade);
+  if (actions & LUNFS_DO_CHECK)
+    check_program (k);
+  if (actions & LUNFS_DO_LEAVE)
+    ask_to_leave (k);
+  if (actions & LUNFS_DO_SWITCH)
+    lunfs_upgrade_switch (k->upgrade);
+  if (actions & LUNFS_DO_FALL_BACK)
+    lunfs_upgrade_fall_back (k->upgrade, k->ended);
+  if (actions & LUNFS_DO_UPGRADED)
+    lunfs_upgrade_served (k->upgrade);
+}
+
 static void
 act (Keeper *k, unsigned actions)
 {
+  act_upgrade (k, actions);
   if (actions & LUNFS_DO_START)
     start (k);
   if (actions & LUNFS_DO_UNMOUNT)
@@ -262,6 +338,9 @@ read_signals (Keeper *k)
   while (read (k->signal_fd, &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGCHLD) {
       reap (k);
+    } else if (info.ssi_signo == SIGUSR2) {
+      lunfs_notice ("SIGUSR2: upgrade");
+      handle (k, LUNFS_EVENT_UPGRADE, 0);
     } else if (info.ssi_signo != SIGHUP || k->hup_stops) {
       lunfs_notice ("%s: stopping", strsignal ((int) info.ssi_signo));
       handle (k, LUNFS_EVENT_TERMINATE, 0);
@@ -295,7 +374,8 @@ loop (Keeper *k)
   while (!k->finished) {
     struct pollfd p[] = { { .fd = k->signal_fd, .events = POLLIN },
                           { .fd = k->control_fd, .events = POLLIN },
-                          { .fd = k->report_fd } };
+                          { .fd = k->report_fd },
+                          { .fd = lunfs_upgrade_fd (k->upgrade), .events = POLLIN } };
 
     if (poll (p, G_N_ELEMENTS (p), timeout_ms (k)) < 0 && errno != EINTR) {
       lunfs_error ("poll: %s", g_strerror (errno));
@@ -308,6 +388,8 @@ loop (Keeper *k)
       read_signals (k);
     if (p[2].revents && k->report_fd >= 0)
       lose_command (k);
+    if (p[3].revents && p[3].fd == lunfs_upgrade_fd (k->upgrade))
+      read_answer (k);
     handle (k, LUNFS_EVENT_TICK, 0);
   }
 }
@@ -348,6 +430,7 @@ catch_signals (Keeper *k, GError **error)
   sigaddset (&set, SIGTERM);
   sigaddset (&set, SIGINT);
   sigaddset (&set, SIGHUP);
+  sigaddset (&set, SIGUSR2);
   sigprocmask (SIG_BLOCK, &set, NULL);
   k->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (k->signal_fd >= 0)
@@ -397,6 +480,7 @@ set_up (Keeper *k, GError **error)
   k->arena = lunfs_arena_create (arena_bytes (s), error);
   if (!k->arena)
     return false;
+  k->upgrade = lunfs_upgrade_new (k->arena->header);
   k->arena->header->isid_random = lunfs_isid_choose (s, &k->isid_lock_fd);
   k->mount = lunfs_mount_new (s, error);
   return k->mount
@@ -412,6 +496,7 @@ tear_down (Keeper *k)
     unlink (k->pidfile);
   close_control (k);
   lunfs_mount_free (k->mount);
+  lunfs_upgrade_free (k->upgrade);
   lunfs_arena_free (k->arena);
   if (k->settings_fd >= 0)
     close (k->settings_fd);

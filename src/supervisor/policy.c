@@ -22,7 +22,26 @@
  *
  * (*) The back-off grows with each worker in a row that dies young: the next one may well die of the same.  SIGKILL to one that
  * served comes from outside, from an administrator or for want of memory, and says nothing of that: the next one starts at
- * once, but workers never start more often than every 100 ms. */
+ * once, but workers never start more often than every 100 ms.
+ *
+ * Beside that, the step of an upgrade:
+ * step     event                       next    what
+ * NONE     UPGRADE                     CHECK   CHECK; in other phases than SERVE, and in other steps: DECLINE
+ * CHECK    FITS                        LEAVE   LEAVE
+ *                                      START   (no worker runs: in a back-off) start at once
+ *          MISFIT                      NONE
+ *          TICK step_at                NONE    ABANDON; no answer
+ * LEAVE    EXITED                      START   start at once, whether it has said LEFT or died
+ *          TICK step_at                LEAVE   KILL; its exit follows
+ * START    (the worker is started)     START   SWITCH
+ *          SERVING                     TRIAL   UPGRADED
+ *          EXITED                      NONE    FALL_BACK, start at once
+ *          TICK step_at                START   KILL; its exit follows
+ * TRIAL    EXITED                      NONE    FALL_BACK, start at once
+ *          TICK step_at                NONE    CONFIRM
+ *          UPGRADE                     CHECK   CONFIRM, CHECK
+ * A worker that dies in CHECK has a successor as ever.  TERMINATE: LINGER goes on with LEAVE, START and TRIAL; what has not
+ * been started by FLUSH or END is given up (ABANDON), and so is CHECK. */
 #include "config.h"
 
 #include "supervisor/policy.h"
@@ -44,6 +63,9 @@
 #define REAP_WITHIN_US (5 * SECOND)   /* from SIGKILL to the end of it */
 #define UNMOUNT_EVERY_US (250 * MS)
 #define EARLY_DEATHS_MAX 5
+#define CHECK_WITHIN_US (5 * SECOND) /* to print one line, on a machine that is busy */
+#define NEW_SERVES_WITHIN_US (10 * SECOND)
+#define TRIAL_US (10 * SECOND) /* of service, before a death is no longer the upgrade's */
 
 void
 lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_us, int64_t now_us)
@@ -58,6 +80,7 @@ lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_u
     .kill_at = LUNFS_NEVER,
     .unmount_at = LUNFS_NEVER,
     .linger_until = LUNFS_NEVER,
+    .step_at = LUNFS_NEVER,
   };
 }
 
@@ -73,7 +96,7 @@ int64_t
 lunfs_policy_deadline (const LunfsPolicy *p)
 {
   return MIN (MIN (MIN (p->start_at, p->serve_by), MIN (p->ready_at, p->kill_at)),
-              MIN (p->unmount_at, p->linger_until));
+              MIN (MIN (p->unmount_at, p->linger_until), p->step_at));
 }
 
 static void
@@ -93,8 +116,25 @@ finish (LunfsPolicy *p)
   if (p->waited_for && !p->ready && !p->failed && p->status == LUNFS_EXIT_OK)
     decide (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_EARLY);
   p->phase = LUNFS_PHASE_DONE;
-  p->start_at = p->serve_by = p->ready_at = p->kill_at = p->unmount_at = p->linger_until = LUNFS_NEVER;
+  p->start_at = p->serve_by = p->ready_at = p->kill_at = p->unmount_at = p->linger_until = p->step_at = LUNFS_NEVER;
   return LUNFS_DO_FINISH;
+}
+
+static void
+set_step (LunfsPolicy *p, LunfsUpgradeStep step, int64_t at_us)
+{
+  p->step = step;
+  p->step_at = at_us;
+}
+
+/* The end has begun: what has not begun to run by now does not. */
+static unsigned
+give_up_upgrade (LunfsPolicy *p)
+{
+  if (p->step == LUNFS_STEP_NONE || p->step == LUNFS_STEP_TRIAL || (p->step == LUNFS_STEP_START && p->running))
+    return 0;
+  set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
+  return LUNFS_DO_ABANDON;
 }
 
 static unsigned
@@ -104,7 +144,7 @@ ask_to_stop (LunfsPolicy *p, LunfsPolicyPhase phase, int64_t limit_us, int64_t n
   p->serve_by = p->ready_at = p->unmount_at = p->linger_until = LUNFS_NEVER;
   p->stop_limit_ms = (uint32_t) MIN (MAX (limit_us, 0) / MS, G_MAXUINT32);
   p->kill_at = now_us + MAX (limit_us, 0) + KILL_GRACE_US;
-  return LUNFS_DO_STOP;
+  return LUNFS_DO_STOP | give_up_upgrade (p);
 }
 
 static unsigned
@@ -118,14 +158,20 @@ become_ready (LunfsPolicy *p)
 static unsigned
 on_serving (LunfsPolicy *p, int64_t now_us)
 {
+  unsigned actions = 0;
+
   p->serve_by = LUNFS_NEVER;
   p->serving = true;
+  if (p->step == LUNFS_STEP_START && p->running) {
+    set_step (p, LUNFS_STEP_TRIAL, now_us + TRIAL_US);
+    actions = LUNFS_DO_UPGRADED;
+  }
   if (p->phase != LUNFS_PHASE_SERVE && p->phase != LUNFS_PHASE_LINGER)
-    return 0;
+    return actions;
   if (!p->served)
     p->ready_at = now_us + p->login_wait_us;
   p->served = true;
-  return !p->ready && (p->settled || p->ready_at <= now_us) ? become_ready (p) : 0;
+  return !p->ready && (p->settled || p->ready_at <= now_us) ? actions | become_ready (p) : actions;
 }
 
 static unsigned
@@ -151,7 +197,7 @@ on_stopped (LunfsPolicy *p, int status, int64_t now_us)
     p->status = status;
     p->cause = LUNFS_CAUSE_WORKER;
   }
-  return 0;
+  return give_up_upgrade (p);
 }
 
 static unsigned
@@ -172,15 +218,32 @@ start_again (LunfsPolicy *p, int killed_by, int64_t now_us)
   return 0;
 }
 
+/* Another worker follows.  One that left for it, or that the upgrade is to blame for, costs no pause. */
+static unsigned
+succeed (LunfsPolicy *p, int killed_by, int64_t now_us)
+{
+  bool is_new = p->step == LUNFS_STEP_START || p->step == LUNFS_STEP_TRIAL;
+
+  if (p->step == LUNFS_STEP_LEAVE)
+    set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
+  else if (!is_new && !p->left)
+    return start_again (p, killed_by, now_us);
+  p->start_at = now_us;
+  if (!is_new)
+    return 0;
+  set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
+  return LUNFS_DO_FALL_BACK;
+}
+
 static unsigned
 on_exited (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
   p->running = false;
   p->serve_by = LUNFS_NEVER;
   if (p->phase == LUNFS_PHASE_SERVE || p->phase == LUNFS_PHASE_LINGER)
-    return start_again (p, killed_by, now_us);
+    return succeed (p, killed_by, now_us);
   if (p->phase == LUNFS_PHASE_FLUSH && now_us < p->kill_at - KILL_GRACE_US)
-    return start_again (p, killed_by, now_us);
+    return succeed (p, killed_by, now_us);
   if (!p->stopped)
     decide (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED);
   return finish (p);
@@ -194,7 +257,7 @@ end_linger (LunfsPolicy *p, int64_t now_us)
   if (p->running)
     return actions;
   p->start_at = now_us; /* the dead one's successor has to flush */
-  return 0;
+  return actions & ~(unsigned) LUNFS_DO_STOP;
 }
 
 static unsigned
@@ -210,32 +273,93 @@ on_terminate (LunfsPolicy *p, int64_t now_us)
     p->unmount_at = now_us + UNMOUNT_EVERY_US;
     p->linger_until = now_us + p->linger_us;
     p->stop_by = now_us + p->stop_timeout_us;
-    return LUNFS_DO_UNMOUNT;
+    return LUNFS_DO_UNMOUNT | (p->step == LUNFS_STEP_CHECK ? give_up_upgrade (p) : 0);
   }
   if (p->phase == LUNFS_PHASE_LINGER)
     return end_linger (p, now_us);
   if (p->phase == LUNFS_PHASE_SERVE && p->running)
     return ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
   if (p->phase == LUNFS_PHASE_SERVE) {
-    ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
+    unsigned actions = ask_to_stop (p, LUNFS_PHASE_FLUSH, p->stop_timeout_us, now_us);
+
     p->start_at = now_us; /* the dead one's successor has to flush */
-    return 0;
+    return actions & ~(unsigned) LUNFS_DO_STOP;
   }
   return p->stopped ? 0 : ask_to_stop (p, LUNFS_PHASE_END, 0, now_us);
 }
 
+/* ---- upgrade ---- */
+
+static unsigned
+on_upgrade (LunfsPolicy *p, int64_t now_us)
+{
+  unsigned actions = p->step == LUNFS_STEP_TRIAL ? LUNFS_DO_CONFIRM : 0;
+
+  if (p->phase != LUNFS_PHASE_SERVE || (p->step != LUNFS_STEP_NONE && !actions))
+    return LUNFS_DO_DECLINE;
+  set_step (p, LUNFS_STEP_CHECK, now_us + CHECK_WITHIN_US);
+  return actions | LUNFS_DO_CHECK;
+}
+
+static unsigned
+on_fits (LunfsPolicy *p, int64_t now_us)
+{
+  if (p->step != LUNFS_STEP_CHECK)
+    return 0;
+  if (!p->running) {
+    set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
+    p->start_at = now_us;
+    return 0;
+  }
+  set_step (p, LUNFS_STEP_LEAVE, now_us + LUNFS_POLICY_LEAVE_MS * MS + KILL_GRACE_US);
+  p->serve_by = LUNFS_NEVER; /* it leaves, or is killed for that */
+  return LUNFS_DO_LEAVE;
+}
+
+static unsigned
+on_misfit (LunfsPolicy *p)
+{
+  if (p->step == LUNFS_STEP_CHECK)
+    set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
+  return 0;
+}
+
+static unsigned
+end_step (LunfsPolicy *p)
+{
+  p->step_at = LUNFS_NEVER;
+  switch (p->step) {
+  case LUNFS_STEP_CHECK:
+    p->step = LUNFS_STEP_NONE;
+    return LUNFS_DO_ABANDON;
+  case LUNFS_STEP_TRIAL:
+    p->step = LUNFS_STEP_NONE;
+    return LUNFS_DO_CONFIRM;
+  default:
+    return p->running ? LUNFS_DO_KILL : 0;
+  }
+}
+
+/* ---- */
+
 static unsigned
 start (LunfsPolicy *p, int64_t now_us)
 {
+  unsigned actions = LUNFS_DO_START;
+
   p->start_at = LUNFS_NEVER;
   p->running = true;
-  p->serving = p->stopped = p->killed = false;
+  p->serving = p->stopped = p->killed = p->left = false;
   p->started_us = now_us;
+  if (p->step == LUNFS_STEP_START) {
+    set_step (p, LUNFS_STEP_START, now_us + NEW_SERVES_WITHIN_US);
+    actions |= LUNFS_DO_SWITCH;
+  }
   if (p->phase == LUNFS_PHASE_FLUSH)
-    return LUNFS_DO_START | ask_to_stop (p, LUNFS_PHASE_FLUSH, p->kill_at - KILL_GRACE_US - now_us, now_us);
+    return actions | ask_to_stop (p, LUNFS_PHASE_FLUSH, p->kill_at - KILL_GRACE_US - now_us, now_us);
   if (!p->served)
     p->serve_by = now_us + SERVE_WITHIN_US;
-  return LUNFS_DO_START;
+  return actions;
 }
 
 /* Its exit follows and is the last.  One that cannot even die waits for something: perhaps for our unmount. */
@@ -264,6 +388,8 @@ on_tick (LunfsPolicy *p, int64_t now_us)
     return end_linger (p, now_us);
   if (p->start_at <= now_us)
     return start (p, now_us);
+  if (p->step_at <= now_us)
+    return end_step (p);
   if (p->unmount_at <= now_us) {
     p->unmount_at = now_us + UNMOUNT_EVERY_US;
     return LUNFS_DO_UNMOUNT;
@@ -289,6 +415,15 @@ lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t 
     return on_exited (p, status, now_us);
   case LUNFS_EVENT_TERMINATE:
     return on_terminate (p, now_us);
+  case LUNFS_EVENT_UPGRADE:
+    return on_upgrade (p, now_us);
+  case LUNFS_EVENT_FITS:
+    return on_fits (p, now_us);
+  case LUNFS_EVENT_MISFIT:
+    return on_misfit (p);
+  case LUNFS_EVENT_LEFT:
+    p->left = true;
+    return 0;
   }
   return 0;
 }

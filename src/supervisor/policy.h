@@ -14,17 +14,42 @@ typedef enum {
   LUNFS_EVENT_STOPPED,   /* with status */
   LUNFS_EVENT_EXITED,    /* the worker was reaped, or could not be started; with the signal that ended it */
   LUNFS_EVENT_TERMINATE, /* a signal, or the command that waits for us went away */
+  LUNFS_EVENT_UPGRADE,   /* somebody asks for the newly installed program */
+  LUNFS_EVENT_FITS,      /* it can take over */
+  LUNFS_EVENT_MISFIT,    /* it cannot */
+  LUNFS_EVENT_LEFT,      /* the worker's message: it exits for its successor */
 } LunfsPolicyEvent;
 
-/* Actions, to be done in this order. */
+/* Actions, to be done in this order: first those of an upgrade, then the others as they stand. */
 enum {
-  LUNFS_DO_START = 1 << 0,   /* start a worker */
-  LUNFS_DO_STOP = 1 << 1,    /* send it LUNFS_MSG_STOP with stop_limit_ms */
-  LUNFS_DO_KILL = 1 << 2,    /* SIGKILL it */
-  LUNFS_DO_READY = 1 << 3,   /* tell the waiting command that the mount serves */
-  LUNFS_DO_FINISH = 1 << 4,  /* unmount and exit with status */
-  LUNFS_DO_UNMOUNT = 1 << 5, /* unmount if nobody uses it; the worker notices and says STOPPED */
+  LUNFS_DO_START = 1 << 0,      /* start a worker */
+  LUNFS_DO_STOP = 1 << 1,       /* send it LUNFS_MSG_STOP with stop_limit_ms */
+  LUNFS_DO_KILL = 1 << 2,       /* SIGKILL it */
+  LUNFS_DO_READY = 1 << 3,      /* tell the waiting command that the mount serves */
+  LUNFS_DO_FINISH = 1 << 4,     /* unmount and exit with status */
+  LUNFS_DO_UNMOUNT = 1 << 5,    /* unmount if nobody uses it; the worker notices and says STOPPED */
+  LUNFS_DO_DECLINE = 1 << 6,    /* no upgrade now: one is under way, or the mount is being stopped */
+  LUNFS_DO_ABANDON = 1 << 7,    /* nothing comes of the upgrade under way */
+  LUNFS_DO_CONFIRM = 1 << 8,    /* the new program is good: the one before it is not needed */
+  LUNFS_DO_CHECK = 1 << 9,      /* ask the new program whether it fits */
+  LUNFS_DO_LEAVE = 1 << 10,     /* send the worker LUNFS_MSG_LEAVE with LUNFS_POLICY_LEAVE_MS */
+  LUNFS_DO_SWITCH = 1 << 11,    /* workers are the new program from now on */
+  LUNFS_DO_FALL_BACK = 1 << 12, /* workers are the former program again */
+  LUNFS_DO_UPGRADED = 1 << 13,  /* the new worker serves */
 };
+
+/* In quarters, each of which may be shorter (worker/leave.c): one to synchronise, while users are served.  Two for what is under
+ * way: a full queue on a slow disk (128 commands at 60 a second) ends in that.  One for what is dirty and on its way, and for
+ * good-byes.  So users wait three seconds at most, much less than any user of a disk minds. */
+#define LUNFS_POLICY_LEAVE_MS 4000
+
+typedef enum {
+  LUNFS_STEP_NONE,
+  LUNFS_STEP_CHECK, /* the new program is asked */
+  LUNFS_STEP_LEAVE, /* the worker was asked to leave */
+  LUNFS_STEP_START, /* it is gone; the new one starts */
+  LUNFS_STEP_TRIAL, /* that serves, for a short time so far */
+} LunfsUpgradeStep;
 
 typedef enum {
   LUNFS_PHASE_SERVE,  /* a worker that dies is started again */
@@ -66,6 +91,10 @@ typedef struct {
   int64_t started_us;
   int64_t start_at, serve_by, ready_at, kill_at; /* LUNFS_NEVER = not pending */
   int64_t unmount_at, linger_until, stop_by;     /* LINGER */
+
+  LunfsUpgradeStep step;
+  int64_t step_at; /* when the step has taken too long; TRIAL: long enough */
+  bool left;       /* this worker has said LEFT */
 } LunfsPolicy;
 
 /* Sets waited_for; a process in the foreground clears it. */

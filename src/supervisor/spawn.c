@@ -21,6 +21,7 @@
 
 #define FIRST_FD 3 /* the worker finds its descriptors from here on */
 #define NFDS 4
+#define PROGRAM_FD (FIRST_FD + NFDS)
 #define EXEC_FAILED 127
 
 /* ---- supervisor ---- */
@@ -34,12 +35,13 @@ close_from (unsigned first)
 #endif
 }
 
-/* Above all targets first: a source may lie where another one has to go. */
+/* Above all targets first: a source may lie where another one has to go.  The program's own goes behind them, where the exec
+ * closes it. */
 static bool
-place_fds (const LunfsWorkerFds *fds)
+place_fds (const LunfsWorkerFds *fds, int program_fd)
 {
   const int from[NFDS] = { fds->fuse_fd, fds->arena_fd, fds->settings_fd, fds->control_fd };
-  int high[NFDS];
+  int high[NFDS], program = program_fd < 0 ? -1 : fcntl (program_fd, F_DUPFD_CLOEXEC, FIRST_FD + NFDS + 1);
 
   for (int i = 0; i < NFDS; i++)
     if ((high[i] = fcntl (from[i], F_DUPFD_CLOEXEC, FIRST_FD + NFDS)) < 0)
@@ -47,7 +49,9 @@ place_fds (const LunfsWorkerFds *fds)
   for (int i = 0; i < NFDS; i++)
     if (dup2 (high[i], FIRST_FD + i) < 0)
       return false;
-  close_from (FIRST_FD + NFDS);
+  if (program >= 0)
+    dup3 (program, PROGRAM_FD, O_CLOEXEC);
+  close_from (PROGRAM_FD + (program >= 0));
   return true;
 }
 
@@ -59,43 +63,32 @@ reset_signals (void)
   signal (SIGINT, SIG_IGN);
   signal (SIGHUP, SIG_IGN);
   signal (SIGTERM, SIG_IGN);
+  signal (SIGUSR2, SIG_IGN);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
-/* By name while the name is still this file (a tool like valgrind stands behind /proc/self/exe itself), else the
- * file that runs: after an upgrade the worker must be as old as its supervisor. */
 static void
-exec_self (void)
+become_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool quiet, bool keep_stderr)
 {
-  char path[4096];
-  ssize_t len = readlink ("/proc/self/exe", path, sizeof path - 1);
-
-  path[MAX (len, 0)] = '\0';
-  if (*path == '/' && !g_str_has_suffix (path, " (deleted)"))
-    execl (path, "lunfs", NULL);
-  execl ("/proc/self/exe", "lunfs", NULL);
-}
-
-static void
-become_worker (const LunfsWorkerFds *fds, bool quiet, bool keep_stderr)
-{
-  char value[64];
+  char value[96];
 
   if (quiet)
     lunfs_ready_detach (keep_stderr);
-  if (!place_fds (fds))
+  if (!place_fds (fds, program->fd))
     _exit (EXEC_FAILED);
-  snprintf (value, sizeof value, "%d,%d,%d,%d", FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3);
+  snprintf (value, sizeof value, "%d,%d,%d,%d;%d,%d", FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3,
+            LUNFS_PROTOCOL, LUNFS_SETTINGS_FORMAT);
   setenv (LUNFS_WORKER_ENV, value, 1);
   unsetenv ("NOTIFY_SOCKET");
   reset_signals ();
-  exec_self ();
+  lunfs_program_exec (program, PROGRAM_FD, NULL);
   _exit (EXEC_FAILED);
 }
 
 pid_t
-lunfs_spawn_worker (const LunfsWorkerFds *fds, bool quiet, bool keep_stderr, GError **error)
+lunfs_spawn_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool quiet, bool keep_stderr,
+                    GError **error)
 {
   pid_t pid;
 
@@ -103,7 +96,7 @@ lunfs_spawn_worker (const LunfsWorkerFds *fds, bool quiet, bool keep_stderr, GEr
   fflush (NULL);
   pid = fork ();
   if (pid == 0)
-    become_worker (fds, quiet, keep_stderr);
+    become_worker (program, fds, quiet, keep_stderr);
   if (pid < 0)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NOMEM, "cannot start a worker: %s", g_strerror (errno));
   return pid;
@@ -115,16 +108,18 @@ bool
 lunfs_worker_fds_from_env (LunfsWorkerFds *out)
 {
   g_autofree char *value = g_strdup (g_getenv (LUNFS_WORKER_ENV));
-  int fd[NFDS], used = -1;
+  int fd[NFDS], protocol = 0, format = 0, used = -1;
 
   if (!value)
     return false;
   g_unsetenv (LUNFS_WORKER_ENV);
-  if (sscanf (value, "%d,%d,%d,%d%n", &fd[0], &fd[1], &fd[2], &fd[3], &used) != NFDS || used < 0 || value[used])
-    return false;
+  *out = (LunfsWorkerFds){ -1, -1, -1, -1, .misfit = true };
+  if (sscanf (value, "%d,%d,%d,%d;%d,%d%n", &fd[0], &fd[1], &fd[2], &fd[3], &protocol, &format, &used) != NFDS + 2
+      || used < 0 || value[used] || protocol != LUNFS_PROTOCOL || format != LUNFS_SETTINGS_FORMAT)
+    return true;
   for (int i = 0; i < NFDS; i++)
     if (fd[i] < 0 || fcntl (fd[i], F_SETFD, FD_CLOEXEC) < 0)
-      return false;
+      return true;
   *out = (LunfsWorkerFds){ .fuse_fd = fd[0], .arena_fd = fd[1], .settings_fd = fd[2], .control_fd = fd[3] };
   return true;
 }

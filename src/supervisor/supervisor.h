@@ -19,6 +19,10 @@ typedef enum {
   LUNFS_MSG_STOP = 3,    /* supervisor -> worker: flush, log out, exit within limit_ms */
   LUNFS_MSG_STOPPED = 4, /* worker -> supervisor: status = LunfsExit (OK or UNFLUSHED), text = what was left.
                             Sent before the worker exits with status 0 in answer to STOP or after the unmount. */
+  LUNFS_MSG_UPGRADE = 5, /* worker -> supervisor: lunfsctl asks for the newly installed program */
+  LUNFS_MSG_LEAVE = 6, /* supervisor -> worker: read no more requests, answer those that were read, leave the rest to a
+                            successor; within limit_ms */
+  LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It exits with status 0. */
 } LunfsMessageType;
 
 typedef struct {
@@ -41,9 +45,11 @@ typedef struct {
   int arena_fd;    /* memfd, see lunfs/arena.h */
   int settings_fd; /* memfd with lunfs_settings_to_text */
   int control_fd;  /* SOCK_SEQPACKET */
+  bool misfit;     /* worker: its supervisor is of a program that this one cannot work for */
 } LunfsWorkerFds;
 
-/* Environment variable that makes the program a worker: "fuse,arena,settings,control" descriptor numbers. */
+/* Environment variable that makes the program a worker: "fuse,arena,settings,control;protocol,settings format":
+ * descriptor numbers, and what they mean (supervisor/interface.h). */
 #define LUNFS_WORKER_ENV "LUNFS_WORKER_FDS"
 
 /* Run the mount: returns the exit status of the command.  Without settings->foreground it forks; the parent returns
@@ -57,7 +63,7 @@ bool lunfs_worker_fds_from_env (LunfsWorkerFds *out);
 LunfsSettings *lunfs_worker_read_settings (int settings_fd, GError **error);
 
 /* The worker's body (src/worker).  Returns the process exit status: 0 = done, do not start again;
- * anything else = start a new one. */
+ * anything else = start a new one; LUNFS_EXIT_MISFIT: nothing was touched. */
 int lunfs_worker_run (const LunfsWorkerFds *fds);
 
 #endif

@@ -39,6 +39,8 @@ lunfs_worker_status (void *user)
     .supervisor_pid = getppid (),
     .workers_started = w->arena->header->worker_count,
     .resent = w->arena->header->resent,
+    .upgrades = w->arena->header->upgrade.done,
+    .supervisor_version = w->arena->header->upgrade.supervisor_version,
     .started_us = w->arena->header->started_us,
     .luns = luns,
     .targets = targets,
@@ -109,6 +111,35 @@ static const struct {
   { "cmd_timeout", offsetof (LunfsTimeouts, cmd_timeout) },
 };
 
+static int *
+timeout_at (LunfsTimeouts *timeouts, unsigned i)
+{
+  return (int *) ((char *) timeouts + changeable[i].offset);
+}
+
+/* For the workers to come. */
+static void
+keep_timeouts (LunfsArenaLun *record, LunfsTimeouts *timeouts)
+{
+  G_STATIC_ASSERT (G_N_ELEMENTS (changeable) == G_N_ELEMENTS (record->timeouts));
+  for (unsigned i = 0; i < G_N_ELEMENTS (changeable); i++)
+    record->timeouts[i] = *timeout_at (timeouts, i);
+  __atomic_store_n (&record->timeouts_set, 1, __ATOMIC_RELEASE);
+}
+
+void
+lunfs_worker_restore_timeouts (LunfsRow *row)
+{
+  LunfsSessionSnapshot snapshot;
+
+  if (!__atomic_load_n (&row->record->timeouts_set, __ATOMIC_ACQUIRE))
+    return;
+  lunfs_session_snapshot (row->session, &snapshot);
+  for (unsigned i = 0; i < G_N_ELEMENTS (changeable); i++)
+    *timeout_at (&snapshot.timeouts, i) = row->record->timeouts[i];
+  lunfs_session_set_timeouts (row->session, &snapshot.timeouts);
+}
+
 static bool
 apply_value (LunfsTimeouts *timeouts, const char *name, const char *value, GError **error)
 {
@@ -116,8 +147,7 @@ apply_value (LunfsTimeouts *timeouts, const char *name, const char *value, GErro
 
   for (unsigned i = 0; i < G_N_ELEMENTS (changeable); i++)
     if (option && strcmp (changeable[i].name, option->name) == 0)
-      return lunfs_value_int (option->name, value, option->min, option->max,
-                              (int *) ((char *) timeouts + changeable[i].offset), error);
+      return lunfs_value_int (option->name, value, option->min, option->max, timeout_at (timeouts, i), error);
   g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE,
                option ? "option %s cannot be changed while the mount is in use" : "there is no option '%s'", name);
   return false;
@@ -169,6 +199,7 @@ handle_set (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **er
     change.timeouts = snapshot.timeouts;
     apply_values (&change.timeouts, json_node_get_object (node), NULL);
     lunfs_lane_call (change.row->lane, set_timeouts, &change);
+    keep_timeouts (change.row->record, &change.timeouts);
     n++;
   }
   if (n == 0) {
@@ -217,6 +248,12 @@ handle (void *user, JsonObject *request, JsonObject *answer, GError **error)
   }
   if (strcmp (command, "rescan") == 0) {
     rescan (w);
+    return true;
+  }
+  if (strcmp (command, "upgrade") == 0)
+    return lunfs_worker_ask_upgrade (w, answer, error);
+  if (strcmp (command, "upgrade-state") == 0) {
+    lunfs_worker_tell_upgrade (w, answer);
     return true;
   }
   if (strcmp (command, "set") == 0)

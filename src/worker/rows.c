@@ -89,6 +89,7 @@ row_is_up (LunfsRow *row)
   /* It may have grown; and another initiator may have written to it. */
   lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index), w->settings->cache == LUNFS_CACHE_PAGE);
   lunfs_ops_release_opens (w->ops, false);
+  lunfs_worker_row_is_up (row);
 }
 
 static void /* lane */
@@ -290,6 +291,18 @@ row_stopped (void *user)
   tell (user, LUNFS_LOGIN_OK, true, NULL);
 }
 
+static void
+row_quiet (void *user)
+{
+  lunfs_worker_row_quiet (user);
+}
+
+static void
+row_left (void *user)
+{
+  lunfs_worker_row_left (user);
+}
+
 static const LunfsSessionEvents session_events = {
   .up = row_up,
   .deferred = row_deferred,
@@ -299,6 +312,8 @@ static const LunfsSessionEvents session_events = {
   .down = row_down,
   .failed = row_failed,
   .stopped = row_stopped,
+  .quiet = row_quiet,
+  .left = row_left,
 };
 
 typedef struct {
@@ -396,7 +411,9 @@ build_row (LunfsWorker *w, LunfsRow *row)
     conf.known_block_size = record->block_size;
     conf.known_no_reinstatement = record->no_reinstatement;
   }
+  lunfs_worker_take_row (row, &conf);
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
+  lunfs_worker_restore_timeouts (row);
   row->cache = build_cache (w, row);
   row->lun = lunfs_lun_new (row->lane, lunfs_cache_layer (row->cache), w->pool, &row->stats, w->settings->read_only,
                             w->settings->cache == LUNFS_CACHE_PAGE);

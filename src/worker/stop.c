@@ -6,6 +6,8 @@
 
 #include "lunfs/log.h"
 
+#include <unistd.h>
+
 /* ---- the end: left to right ---- */
 
 static void
@@ -101,6 +103,8 @@ stop_channel (void *user)
 void
 lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms)
 {
+  if (w->leaving && getppid () == w->supervisor) /* its successor will do so */
+    return;
   if (w->stopping) {
     if (limit_ms == 0) {
       if (w->stop_source)

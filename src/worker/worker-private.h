@@ -29,10 +29,12 @@ typedef struct {
   LunfsLun *lun;
   /* control thread */
   bool settled, stopped;
+  bool awaited;          /* it was up before an upgrade, and is not yet */
   unsigned in_use;       /* how often another mount of this host was found to have it */
   bool found;            /* by REPORT LUNS, not named by the user */
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
+  LunfsRequest tidy;     /* leave.c */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
 } LunfsRow;
@@ -81,6 +83,13 @@ struct LunfsWorker {
   unsigned running_rows;
   int exit_status;
   LunfsExit stop_status;
+
+  /* leave.c */
+  uint32_t leave_limit_ms; /* 0 = not asked to leave */
+  bool leaving;            /* nothing is read any more */
+  atomic_uint tidying;     /* FLUSHes under way */
+  atomic_uint rows_here;   /* sessions that are not over */
+  unsigned awaited;        /* rows, after an upgrade */
 };
 
 /* rows.c */
@@ -105,11 +114,29 @@ void lunfs_worker_free_askings (LunfsWorker *w);
 /* control.c */
 char *lunfs_worker_status (void *user);
 void lunfs_worker_listen (LunfsWorker *w);
+/* What lunfsctl has set through an earlier worker.  Before the session starts. */
+void lunfs_worker_restore_timeouts (LunfsRow *row);
 
 /* stop.c */
 /* Flush, log out, end, within @limit_ms; called again with 0: at once. */
 void lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms);
 void lunfs_worker_rows_stopped (LunfsWorker *w);
 void lunfs_worker_unmounted (void *user); /* lane */
+
+/* leave.c */
+/* End within @limit_ms for a successor; no request is answered because of it. */
+void lunfs_worker_leave (LunfsWorker *w, uint32_t limit_ms);
+void lunfs_worker_row_quiet (LunfsRow *row); /* lane */
+void lunfs_worker_row_left (LunfsRow *row);  /* lane */
+
+/* succeed.c */
+/* Before the first request is read, the rows being there: true if the worker before has left none unanswered. */
+bool lunfs_worker_take_over (LunfsWorker *w);
+/* What that worker knew of the LUN. */
+void lunfs_worker_take_row (LunfsRow *row, LunfsSessionConf *conf);
+void lunfs_worker_row_is_up (LunfsRow *row);
+/* The control socket's "upgrade" and "upgrade-state". */
+bool lunfs_worker_ask_upgrade (LunfsWorker *w, JsonObject *answer, GError **error);
+void lunfs_worker_tell_upgrade (LunfsWorker *w, JsonObject *answer);
 
 #endif

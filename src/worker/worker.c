@@ -26,6 +26,8 @@ control_cb (gint fd, GIOCondition condition, gpointer user)
   case LUNFS_RECEIVED_MESSAGE:
     if (message.type == LUNFS_MSG_STOP)
       lunfs_worker_stop (w, message.limit_ms);
+    else if (message.type == LUNFS_MSG_LEAVE)
+      lunfs_worker_leave (w, message.limit_ms);
     return G_SOURCE_CONTINUE;
   case LUNFS_RECEIVED_END: /* the supervisor is gone: nobody would start a successor or unmount */
     lunfs_error ("the supervisor is gone: flushing and stopping");
@@ -88,6 +90,11 @@ set_up (LunfsWorker *w, GError **error)
   const LunfsArenaHeader *header;
   bool locked;
 
+  if (w->fds.misfit) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MISFIT,
+                 "started by a supervisor of another version: lunfs " PACKAGE_VERSION " cannot work for it");
+    return false;
+  }
   w->settings = lunfs_worker_read_settings (w->fds.settings_fd, error);
   if (!w->settings || !open_log (w->settings, error) || !lunfs_iscsi_self_test (error))
     return false;
@@ -178,9 +185,10 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   signal (SIGPIPE, SIG_IGN); /* libiscsi writes without MSG_NOSIGNAL */
   raise_descriptor_limit ();
   if (!set_up (w, &error)) {
+    status = error->domain == LUNFS_ERROR && error->code == LUNFS_EXIT_MISFIT ? LUNFS_EXIT_MISFIT : LUNFS_EXIT_FAILED;
     lunfs_error ("%s", error->message);
     tear_down (w);
-    return LUNFS_EXIT_FAILED;
+    return status;
   }
   w->loop = g_main_loop_new (NULL, FALSE);
   g_unix_fd_add (fds->control_fd, G_IO_IN | G_IO_HUP, control_cb, w);
@@ -195,7 +203,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   if (!(w->arena->header->init_flags & FUSE_HAS_RESEND))
     lunfs_notice (
         "this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
-  lunfs_channel_start (w->channel, w->arena->header->worker_count > 1);
+  lunfs_channel_start (w->channel, !lunfs_worker_take_over (w) && w->arena->header->worker_count > 1);
   lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
   if (--w->unsettled == 0)
     lunfs_worker_send_settled (w);

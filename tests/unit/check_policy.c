@@ -17,12 +17,25 @@
 #define FINISH LUNFS_DO_FINISH
 #define UMOUNT LUNFS_DO_UNMOUNT
 
+#define DECLINE LUNFS_DO_DECLINE
+#define ABANDON LUNFS_DO_ABANDON
+#define CONFIRM LUNFS_DO_CONFIRM
+#define CHECK LUNFS_DO_CHECK
+#define LEAVE LUNFS_DO_LEAVE
+#define SWITCH LUNFS_DO_SWITCH
+#define BACK LUNFS_DO_FALL_BACK
+#define UPGRADED LUNFS_DO_UPGRADED
+
 #define TICK LUNFS_EVENT_TICK
 #define SERVING LUNFS_EVENT_SERVING
 #define SETTLED LUNFS_EVENT_SETTLED
 #define STOPPED LUNFS_EVENT_STOPPED
 #define EXITED LUNFS_EVENT_EXITED
 #define TERM LUNFS_EVENT_TERMINATE
+#define UPGRADE LUNFS_EVENT_UPGRADE
+#define FITS LUNFS_EVENT_FITS
+#define MISFIT LUNFS_EVENT_MISFIT
+#define LEFT LUNFS_EVENT_LEFT
 
 #define MS INT64_C (1000)
 #define STEPS 14
@@ -143,26 +156,127 @@ static const Story stories[] = {
     { { 0, TICK, 0, START }, { 29999, TICK, 0, 0 }, { 30000, TICK, 0, KILL }, { 30001, EXITED, 0, FINISH } } },
 };
 
+/* What follows is told of a mount that serves: ready at 0, its worker started long ago. */
+static const Story upgrades[] = {
+  { "upgraded", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 21, EXITED, 0, 0 },
+      { 21, TICK, 0, START | SWITCH }, { 30, SERVING, 0, UPGRADED }, { 50, SETTLED, 0, 0 }, { 10029, TICK, 0, 0 },
+      { 10030, TICK, 0, CONFIRM }, { 10040, EXITED, 0, 0 }, { 10040, TICK, 0, START } } },
+  { "upgraded twice", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 21, EXITED, 0, 0 }, { 21, TICK, 0, START | SWITCH },
+      { 30, SERVING, 0, UPGRADED }, { 40, UPGRADE, 0, CHECK | CONFIRM }, { 41, FITS, 0, LEAVE }, { 50, EXITED, 0, 0 },
+      { 50, TICK, 0, START | SWITCH }, { 60, SERVING, 0, UPGRADED }, { 70, EXITED, 0, BACK },
+      { 70, TICK, 0, START } } },
+  { "asked for while one runs", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, UPGRADE, 0, DECLINE }, { 9, FITS, 0, LEAVE }, { 10, UPGRADE, 0, DECLINE },
+      { 21, EXITED, 0, 0 }, { 21, UPGRADE, 0, DECLINE }, { 21, TICK, 0, START | SWITCH }, { 22, UPGRADE, 0, DECLINE },
+      { 30, SERVING, 0, UPGRADED } } },
+  { "does not fit", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, MISFIT, 0, 0 }, { 5001, TICK, 0, 0 }, { 5002, FITS, 0, 0 },
+      { 5003, UPGRADE, 0, CHECK } } },
+  { "does not say whether it fits", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 5000, TICK, 0, 0 }, { 5001, TICK, 0, ABANDON }, { 5002, FITS, 0, 0 } } },
+  { "the worker dies while the new program is asked", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 5, EXITED, 0, 0 }, { 5, TICK, 0, START }, { 7, SERVING, 0, 0 },
+      { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 21, EXITED, 0, 0 }, { 21, TICK, 0, START | SWITCH } } },
+  { "dies while leaving", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
+      { 30, SERVING, 0, UPGRADED } } },
+  { "never leaves", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 6008, TICK, 0, 0 }, { 6009, TICK, 0, KILL },
+      { 9999, TICK, 0, 0 }, { 10000, EXITED, 0, 0 }, { 10000, TICK, 0, START | SWITCH } } },
+  { "the new worker dies at once", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
+      { 30, EXITED, 0, BACK }, { 30, TICK, 0, START }, { 35, SERVING, 0, 0 }, { 36, UPGRADE, 0, CHECK } } },
+  { "the new worker dies soon", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
+      { 30, SERVING, 0, UPGRADED }, { 10029, EXITED, 0, BACK }, { 10029, TICK, 0, START } } },
+  { "the new worker never serves", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
+      { 10019, TICK, 0, 0 }, { 10020, TICK, 0, KILL }, { 10030, EXITED, 0, BACK }, { 10030, TICK, 0, START } } },
+  { "in a back-off", -1, 0, 0, 0,
+    { { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 }, { 3, UPGRADE, 0, CHECK }, { 4, FITS, 0, 0 },
+      { 4, TICK, 0, START | SWITCH }, { 9, SERVING, 0, UPGRADED } } },
+  { "in a back-off that ends first", -1, 0, 0, 0,
+    { { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 }, { 3, UPGRADE, 0, CHECK },
+      { 102, TICK, 0, START }, { 103, FITS, 0, LEAVE }, { 105, EXITED, 0, 0 }, { 105, TICK, 0, START | SWITCH } } },
+  { "terminated while asking", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 5, TERM, 0, STOP | ABANDON }, { 6, FITS, 0, 0 }, { 9, STOPPED, 0, 0 },
+      { 10, EXITED, 0, FINISH } } },
+  { "terminated while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29980, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 20, LEFT, 0, 0 },
+      { 25, EXITED, 0, 0 }, { 25, TICK, 0, START | STOP }, { 40, SERVING, 0, 0 }, { 50, STOPPED, 0, 0 },
+      { 51, EXITED, 0, FINISH } } },
+  { "terminated while a young one leaves: no pause", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29998, 0,
+    { { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 }, { 102, TICK, 0, START },
+      { 110, UPGRADE, 0, CHECK }, { 111, FITS, 0, LEAVE }, { 112, TERM, 0, STOP | ABANDON }, { 113, LEFT, 0, 0 },
+      { 114, EXITED, 0, 0 }, { 114, TICK, 0, START | STOP }, { 120, STOPPED, 0, 0 }, { 121, EXITED, 0, FINISH } } },
+  { "terminated twice while leaving", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 6, TERM, 0, STOP },
+      { 20, LEFT, 0, 0 }, { 25, EXITED, 0, FINISH } } },
+  { "terminated between the two", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 25, EXITED, 0, 0 },
+      { 25, TERM, 0, ABANDON }, { 25, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 }, { 51, EXITED, 0, FINISH } } },
+  { "terminated while the new one starts, and that dies", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29990, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, EXITED, 0, 0 }, { 3, TICK, 0, START | SWITCH },
+      { 10, TERM, 0, STOP }, { 20, EXITED, 0, BACK }, { 20, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 },
+      { 51, EXITED, 0, FINISH } } },
+  { "terminated on trial", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, EXITED, 0, 0 }, { 3, TICK, 0, START | SWITCH },
+      { 5, SERVING, 0, UPGRADED }, { 10, TERM, 0, STOP }, { 50, STOPPED, 0, 0 }, { 51, EXITED, 0, FINISH } } },
+  { "lingers: no upgrade", -1, 0, 0, 15000,
+    { { 1, TERM, 0, UMOUNT }, { 2, UPGRADE, 0, DECLINE }, { 3, FITS, 0, 0 } } },
+  { "flushes: no upgrade", -1, 0, 30000, 0, { { 1, TERM, 0, STOP }, { 2, UPGRADE, 0, DECLINE } } },
+  { "ends: no upgrade", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 0,
+    { { 1, STOPPED, 0, 0 }, { 2, UPGRADE, 0, DECLINE }, { 3, EXITED, 0, FINISH } } },
+  { "lingers while asking", -1, 0, 0, 15000,
+    { { 1, UPGRADE, 0, CHECK }, { 2, TERM, 0, UMOUNT | ABANDON }, { 3, FITS, 0, 0 } } },
+  { "lingers while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 15000, 15000,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, TERM, 0, UMOUNT }, { 4, LEFT, 0, 0 }, { 5, EXITED, 0, 0 },
+      { 5, TICK, 0, START | SWITCH }, { 6, SERVING, 0, UPGRADED }, { 253, TICK, 0, UMOUNT }, { 10006, TICK, 0, CONFIRM },
+      { 10007, TICK, 0, UMOUNT }, { 15003, TICK, 0, STOP }, { 15200, STOPPED, 0, 0 }, { 15201, EXITED, 0, FINISH } } },
+  { "unmounted while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, STOPPED, 0, ABANDON }, { 4, EXITED, 0, FINISH } } },
+};
+
+static void
+play (const Story *s, LunfsPolicy *p, int64_t from_us)
+{
+  for (int i = 0; i < STEPS && (i == 0 || s->step[i].at_ms); i++) {
+    const Step *step = &s->step[i];
+    unsigned got = lunfs_policy_event (p, step->event, step->status, from_us + step->at_ms * MS);
+    ck_assert_msg (got == step->actions, "%s, step %d: %#x instead of %#x", s->name, i, got, step->actions);
+  }
+  ck_assert_msg ((p->phase == LUNFS_PHASE_DONE) == (s->status >= 0), "%s: phase %d", s->name, p->phase);
+  ck_assert_msg (p->stop_limit_ms == s->limit_ms, "%s: limit %u", s->name, p->stop_limit_ms);
+  if (s->status < 0)
+    return;
+  ck_assert_msg (p->status == s->status && (int) p->cause == s->cause, "%s: status %d, cause %d", s->name, p->status,
+                 p->cause);
+  ck_assert_int_eq (lunfs_policy_deadline (p), LUNFS_NEVER);
+  ck_assert_uint_eq (lunfs_policy_event (p, TERM, 0, 0), 0);
+}
+
 START_TEST (test_story)
 {
-  const Story *s = &stories[_i];
   LunfsPolicy p;
 
   lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
-  p.linger_us = s->linger_ms * MS;
-  for (int i = 0; i < STEPS && (i == 0 || s->step[i].at_ms); i++) {
-    const Step *step = &s->step[i];
-    unsigned got = lunfs_policy_event (&p, step->event, step->status, step->at_ms * MS);
-    ck_assert_msg (got == step->actions, "%s, step %d: %#x instead of %#x", s->name, i, got, step->actions);
-  }
-  ck_assert_msg ((p.phase == LUNFS_PHASE_DONE) == (s->status >= 0), "%s: phase %d", s->name, p.phase);
-  ck_assert_msg (p.stop_limit_ms == s->limit_ms, "%s: limit %u", s->name, p.stop_limit_ms);
-  if (s->status < 0)
-    return;
-  ck_assert_msg (p.status == s->status && (int) p.cause == s->cause, "%s: status %d, cause %d", s->name, p.status,
-                 p.cause);
-  ck_assert_int_eq (lunfs_policy_deadline (&p), LUNFS_NEVER);
-  ck_assert_uint_eq (lunfs_policy_event (&p, TERM, 0, 0), 0);
+  p.linger_us = stories[_i].linger_ms * MS;
+  play (&stories[_i], &p, 0);
+}
+END_TEST
+
+START_TEST (test_upgrade)
+{
+  LunfsPolicy p;
+
+  lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
+  p.linger_us = upgrades[_i].linger_ms * MS;
+  ck_assert_uint_eq (lunfs_policy_event (&p, TICK, 0, 0), START);
+  lunfs_policy_event (&p, SERVING, 0, 1 * MS);
+  ck_assert_uint_eq (lunfs_policy_event (&p, SETTLED, 0, 2 * MS), READY);
+  play (&upgrades[_i], &p, 20000 * MS);
 }
 END_TEST
 
@@ -198,20 +312,31 @@ START_TEST (test_random)
   GRand *rand = g_rand_new_with_seed ((guint32) _i);
   LunfsPolicy p;
   int64_t now = 0;
-  bool running = false;
+  bool running = false, asked = false;
 
   lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
   for (int i = 0; i < 2000 && p.phase != LUNFS_PHASE_DONE; i++) {
-    LunfsPolicyEvent event = (LunfsPolicyEvent) g_rand_int_range (rand, TICK, i < 100 ? TERM : TERM + 1);
+    LunfsPolicyEvent event = (LunfsPolicyEvent) g_rand_int_range (rand, TICK, LEFT + 1);
     unsigned got;
 
     now += g_rand_int_range (rand, 0, 3000) * MS;
-    if (!running && event != TERM)
+    if (event == TERM && i < 100)
+      event = UPGRADE;
+    if (!running && event != TERM && event < UPGRADE)
       event = TICK;
+    if (event == LEFT && !running)
+      event = FITS;
     running = running && event != EXITED;
     got = lunfs_policy_event (&p, event, g_rand_boolean (rand) ? LUNFS_EXIT_OK : LUNFS_EXIT_LOGIN, now);
     ck_assert (!((got & START) && running));
-    ck_assert (!((got & (STOP | KILL)) && !running && !(got & START)));
+    ck_assert (!((got & (STOP | KILL | LEAVE)) && !running && !(got & START)));
+    ck_assert (!(got & SWITCH) || (got & START)); /* never without its worker */
+    if (got & CHECK) { /* one program at a time on trial */
+      ck_assert (!asked);
+      asked = true;
+    }
+    if (got & (ABANDON | SWITCH) || event == MISFIT)
+      asked = false;
     running = running || (got & START);
   }
   ck_assert_int_eq (p.phase, LUNFS_PHASE_DONE);
@@ -225,6 +350,7 @@ main (void)
   Suite *suite = suite_create ("policy");
   TCase *tc = tcase_create ("policy");
   tcase_add_loop_test (tc, test_story, 0, G_N_ELEMENTS (stories));
+  tcase_add_loop_test (tc, test_upgrade, 0, G_N_ELEMENTS (upgrades));
   tcase_add_test (tc, test_backoff);
   tcase_add_test (tc, test_foreground);
   tcase_add_loop_test (tc, test_random, 0, 50);

@@ -35,6 +35,7 @@ typedef struct {
   LunfsLun *lun;
   bool hold_recovery; /* the test calls lunfs_session_serve or lunfs_cache_up itself */
   bool hold_resolve;
+  bool known_quiet;        /* with @known of row_build: the worker before left in peace */
   bool reject;             /* as if another mount of this host wrote to the LUN */
   bool may_refuse;         /* the lun room may find the LUN unusable: it is not served then, as in the worker */
   LunfsTransportOpen open; /* lunfs_ram_open */
@@ -43,6 +44,7 @@ typedef struct {
   /* what was heard */
   char asked_host[64];
   unsigned ups, downs, failures, stops, resolves, deferrals, outages, takings, lun_changes;
+  unsigned quiets, lefts;
   bool refused;
   LunfsLoginOutcome outcome;
   char text[160];
@@ -134,6 +136,18 @@ row_on_stopped (void *user)
 }
 
 static inline void
+row_on_quiet (void *user)
+{
+  ((Row *) user)->quiets++;
+}
+
+static inline void
+row_on_left (void *user)
+{
+  ((Row *) user)->lefts++;
+}
+
+static inline void
 row_on_resolve (void *user, LunfsSession *session, const char *host)
 {
   Row *row = user;
@@ -217,6 +231,8 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .down = row_on_down,
     .failed = row_on_failed,
     .stopped = row_on_stopped,
+    .quiet = row_on_quiet,
+    .left = row_on_left,
   };
   LunfsSessionConf conf = {
     .open = row->open,
@@ -231,6 +247,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
 
   if (known) {
     conf.known_identity = known->identity;
+    conf.known_quiet = row->known_quiet;
     conf.known_nblocks = known->capacity.nblocks;
     conf.known_block_size = known->capacity.block_size;
   }
