@@ -14,7 +14,7 @@ typedef struct {
   /* The status file's text; called on the default main context's thread.  Free with g_free. */
   char *(*status_text) (void *user);
   void *user;
-  bool page_cache; /* the kernel caches what is read */
+  bool page_cache;     /* the kernel caches what is read */
   int request_limit_s; /* no open waits longer for the first login; 0 = no such limit */
 } LunfsOpsConf;
 
@@ -22,6 +22,10 @@ typedef struct {
  * the protocol; @allow_root as in the mount options. */
 struct fuse_session *lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_request,
                                             size_t init_bytes, bool allow_root, LunfsOps **out_ops, GError **error);
+/* @answered: called when the kernel has an answer, with the number of the request; on any thread.  Before the first request
+ * and after the last. */
+typedef void LunfsOpsAnswered (void *user, uint64_t unique);
+void lunfs_ops_set_answered (LunfsOps *ops, LunfsOpsAnswered *answered, void *user);
 /* OPENs of the plain-file mount point that wait for its LUN: let them go on (it is up, or @give_up: EIO).  Any thread. */
 void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
 /* Nothing may be under way.  Closes the session's descriptor; either may be NULL. */

@@ -23,6 +23,8 @@
 #include "lunfs/arena.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "supervisor/core.h"
+#include "supervisor/ending.h"
 #include "supervisor/init.h"
 #include "supervisor/isid.h"
 #include "supervisor/mount.h"
@@ -45,6 +47,7 @@ typedef struct {
   int control_fd; /* this worker's; -1 = none */
   pid_t worker;   /* 0 = none */
   char *pidfile;  /* absolute, or NULL */
+  LunfsCoreLimit core_limit;
   bool keep_stderr, hup_stops;
   bool finished, unmounted, said_busy;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
@@ -77,6 +80,7 @@ spawn (Keeper *k, GError **error)
   }
   fds.control_fd = pair[1];
   k->arena->header->worker_count++;
+  lunfs_core_keep_off (k->settings->mountpoint, &k->core_limit);
   pid = lunfs_spawn_worker (&fds, !k->settings->foreground, k->keep_stderr, error);
   close (pair[1]);
   if (pid < 0) {
@@ -100,6 +104,18 @@ start (Keeper *k)
   handle (k, LUNFS_EVENT_EXITED, 0);
 }
 
+/* After say_end's. */
+static void
+notify_serving (const Keeper *k)
+{
+  g_autofree char *status = NULL;
+
+  if (!k->policy.ready || k->arena->header->worker_count == 1)
+    return;
+  status = g_strdup_printf ("STATUS=%s on %s", k->settings->source_text, k->settings->mountpoint);
+  lunfs_ready_notify (status);
+}
+
 static void
 read_control (Keeper *k)
 {
@@ -116,6 +132,7 @@ read_control (Keeper *k)
       break;
     }
     if (m.type == LUNFS_MSG_SERVING) {
+      notify_serving (k);
       handle (k, LUNFS_EVENT_SERVING, 0);
     } else if (m.type == LUNFS_MSG_SETTLED) {
       if (k->policy.ready && *m.text)
@@ -133,20 +150,19 @@ read_control (Keeper *k)
 
 /* One line for the death of a worker that had not said goodbye, or did not go in peace. */
 static void
-log_end (const Keeper *k, int state)
+say_end (const Keeper *k)
 {
-  g_autofree char *how = NULL;
+  g_autofree char *how = lunfs_ending_text (k->arena->header), *text = NULL, *status = NULL;
   int64_t wait_us = k->policy.start_at - g_get_monotonic_time ();
 
-  if (WIFSIGNALED (state))
-    how = g_strdup_printf ("signal %d (%s)", WTERMSIG (state), strsignal (WTERMSIG (state)));
-  else
-    how = g_strdup_printf ("status %d", WEXITSTATUS (state));
   if (k->policy.start_at == LUNFS_NEVER)
-    lunfs_warning ("worker %ld ended with %s", (long) k->worker, how);
+    text = g_strdup_printf ("worker %ld ended with %s", (long) k->worker, how);
   else
-    lunfs_warning ("worker %ld ended with %s; starting the next one in %" G_GINT64_FORMAT " ms", (long) k->worker, how,
-                   (MAX (wait_us, 0) + 999) / 1000);
+    text = g_strdup_printf ("worker %ld ended with %s; starting the next one in %" G_GINT64_FORMAT " ms",
+                            (long) k->worker, how, (MAX (wait_us, 0) + 999) / 1000);
+  lunfs_warning ("%s", text);
+  status = g_strdup_printf ("STATUS=%s", text);
+  lunfs_ready_notify (status);
 }
 
 static void
@@ -160,9 +176,10 @@ reap (Keeper *k)
   read_control (k); /* its last words are still in the socket */
   close_control (k);
   peaceful = k->policy.stopped && WIFEXITED (state) && WEXITSTATUS (state) == 0;
+  lunfs_ending_note (k->arena->header, state);
   handle (k, LUNFS_EVENT_EXITED, 0);
   if (!peaceful)
-    log_end (k, state);
+    say_end (k);
   k->worker = 0;
 }
 
