@@ -26,11 +26,22 @@ poisoned () { # WHAT DD-OPERAND...: it fails, after three crashes and no more
   expect_equal "$(($(worker_get crashes) - before))" 3 "crashes"
   lun_up "$mnt" 1
 }
+dont_dump () { # MEMORY-FILE PID: of its hundreds of MiB only what tells of requests and pages, not what they hold, is dumped
+  awk -v name="$1" '
+    /^[0-9a-f]+-[0-9a-f]+ / {ours = index ($0, name) > 0}
+    ours && /^Size:/ {all += size = $2}
+    ours && /^VmFlags:/ && !/ dd( |$)/ {dumped += size}
+    END {exit !(all >= 262144 && dumped < 8192)}' "/proc/$2/smaps"
+}
 for how in auto inbox; do
   # Nothing is fetched ahead: the load must not touch the poison itself.
   LUNFS_TEST_CRASH_OFFSET=$((poison + 100)) start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "crash_recovery=$how,read_ahead=0"
   lun_up "$mnt" 1
   expect_equal "$(status_get "$mnt" '.lunfs.worker | "\(.started) \(.last_end) \(.crashes) \(.poisoned)"')" "1  0 0" "at first"
+
+  say "core dumps would hold no user's data"
+  dont_dump memfd:lunfs-arena "$(worker "$mnt")" || fail "the worker's would"
+  dont_dump memfd:lunfs-arena "$(supervisor "$mnt")" || fail "the supervisor's would"
 
   fio --name=load --filename="$file" --allow_file_create=0 --direct=1 --ioengine=libaio --iodepth=16 --rw=randrw \
     --bsrange=4k-256k --size=32m --io_size=64g --time_based --runtime=$((120 * slow)) --verify=crc32c \
