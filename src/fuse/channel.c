@@ -236,9 +236,19 @@ take_left (LunfsChannel *ch, LunfsCall *call)
   }
   call->nchunks = lunfs_slot_chunks (lunfs_slot_bytes (call->slot));
   memcpy (call->chunk, call->slot->chunk, sizeof call->chunk);
-  call->next_free = ch->replays;
-  ch->replays = call;
   return true;
+}
+
+/* In the order in which the kernel gave them out. */
+static void
+add_replay (LunfsChannel *ch, LunfsCall *call)
+{
+  LunfsCall **at = &ch->replays;
+
+  while (*at && lunfs_slot_unique ((*at)->slot) < lunfs_slot_unique (call->slot))
+    at = &(*at)->next_free;
+  call->next_free = *at;
+  *at = call;
 }
 
 static void
@@ -252,6 +262,8 @@ make_calls (LunfsChannel *ch)
     call->slot = &ch->conf.arena->slots[i];
     if (lunfs_slot_bytes (call->slot) == 0 || !take_left (ch, call))
       lunfs_channel_give_call (call);
+    else
+      add_replay (ch, call);
   }
 }
 

@@ -20,6 +20,7 @@ struct LunfsCall {
   LunfsLun *lun; /* NULL: of something else */
   LunfsCall *next_free;
   uint64_t key;            /* in LunfsChannel.others */
+  int64_t held_us;         /* since when it waits for its turn: poison.h */
   uint64_t accused;        /* its number, if it is among the suspects of poison.h; else 0 */
   _Atomic uint64_t unique; /* of a READ or WRITE, LUNFS_UNIQUE_RESEND off; 0 = none under way */
   unsigned nchunks;

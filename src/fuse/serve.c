@@ -14,6 +14,7 @@
 
 #define LINEAR_BYTES 139264u /* largest request but WRITE: SETXATTR with a 64 KiB value, names, headers */
 #define SUSPECT_AGAIN_US 50000
+#define SUSPECT_HOLD_US INT64_C (10000000) /* a worker that crashes in its logins does not live that long */
 
 /* ---- the end of a request ---- */
 
@@ -144,11 +145,12 @@ serve_call (LunfsChannel *ch, LunfsCall *call)
 
 /* ---- suspects: poison.h ---- */
 
-/* One whose LUN does not serve only waits: if the worker crashes now, it is not for that. */
+/* One whose LUN does not serve only waits: if the worker crashes now, it is not for that.  After a while it is the session
+ * that says how long it may wait. */
 static bool
-is_time_for (const LunfsCall *call)
+is_time_for (LunfsChannel *ch, const LunfsCall *call)
 {
-  return !call->lun || lunfs_lun_serving (call->lun);
+  return !call->lun || lunfs_lun_serving (call->lun) || lunfs_lane_now_us (ch->lane) - call->held_us >= SUSPECT_HOLD_US;
 }
 
 static void
@@ -158,7 +160,7 @@ try_next_suspect (LunfsChannel *ch)
 
   if (!ch->held || atomic_load (&ch->trying))
     return;
-  while (*at && !is_time_for (*at))
+  while (*at && !is_time_for (ch, *at))
     at = &(*at)->next_free;
   call = *at;
   if (!call) {
@@ -192,6 +194,7 @@ hold (LunfsChannel *ch, LunfsCall *call)
 
   while (*end)
     end = &(*end)->next_free;
+  call->held_us = lunfs_lane_now_us (ch->lane);
   call->next_free = NULL;
   *end = call;
   try_next_suspect (ch);
