@@ -6,7 +6,8 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 test_limit 180
 
-requires fio
+requires fio python3
+not_under_valgrind "it reports the crashes"
 ulimit -c 0
 start_target
 add_target poison
@@ -15,6 +16,16 @@ add_lun "$disk"
 mnt=$scratch/mnt
 file=$mnt/lun1
 poison=$((40 << 20))
+# What systemd would hear.
+python3 -c 'import socket, sys
+s = socket.socket (socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind (sys.argv[1])
+while True:
+  print (s.recv (4096).decode (), flush=True)' "$scratch/notify" >"$scratch/notified" &
+cleanup_fn kill_quietly $!
+disown
+wait_for "[ -S '$scratch/notify' ]" 10
+export NOTIFY_SOCKET=$scratch/notify
 worker_get () { status_get "$mnt" ".lunfs.worker.$1"; }
 poisoned () { # WHAT DD-OPERAND...: it fails, after three crashes and no more
   local before
@@ -54,6 +65,9 @@ for how in auto inbox; do
   expect_equal "$(worker_get last_end)" "signal 11 (Segmentation fault)" "last end"
   logged "$mnt" "$iqn lun 1: read of 4096 bytes at $poison: the worker crashed 3 times" || fail "the log does not tell of it"
   logged "$mnt" 'ended with signal 11 .*; starting the next one in' || fail "the log does not tell of the crash"
+  grep -q 'STATUS=worker .* ended with signal 11 (Segmentation fault); starting the next one in' "$scratch/notified" ||
+    fail "systemd does not hear of the crash: $(cat "$scratch/notified")"
+  wait_for "tail -n 1 '$scratch/notified' | grep -qF 'STATUS=iscsi://$portal/$iqn on $mnt'" 5
   poisoned write if=/dev/zero of="$file" seek=$((poison / 4096)) oflag=direct conv=notrunc
   expect_equal "$(worker_get poisoned)" 2 "poisoned"
   logged "$mnt" "lun 1: write of 4096 bytes at $poison" || fail "the log does not tell of it"
