@@ -20,6 +20,7 @@
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
 #define LUNFS_ARENA_RANGES 4096
+#define LUNFS_ARENA_SUSPECTS LUNFS_ARENA_SLOTS
 #define LUNFS_CHUNK_BYTES 65536u
 #define LUNFS_PAGE_BYTES 4096u
 #define LUNFS_PAGES_PER_CHUNK (LUNFS_CHUNK_BYTES / LUNFS_PAGE_BYTES)
@@ -54,6 +55,11 @@ typedef struct {
   int64_t up_us;      /* the new worker: each LUN that was up is up again; 0 = not yet */
   uint32_t clean;     /* the old worker: it has answered all it had read.  Taken back by its successor. */
 } LunfsArenaUpgrade;
+/* A request that a worker was serving when it crashed (fuse/poison.h). */
+typedef struct {
+  uint64_t unique; /* the kernel's number of it, without the bit that says "sent again" */
+  uint64_t crashes;
+} LunfsArenaSuspect;
 
 typedef struct {
   uint64_t magic;
@@ -72,6 +78,17 @@ typedef struct {
       request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
   LunfsArenaUpgrade upgrade;
+  /* The supervisor writes these while no worker runs. */
+  uint32_t last_crashed; /* bool: the last worker ended by a fault of its own (supervisor/ending.h) */
+  uint32_t last_signal;  /* that ended the last worker; 0 = it exited by itself, or there was none */
+  uint32_t last_status;  /* its exit status else */
+  uint32_t ended;        /* workers that ended */
+  uint32_t crashes;      /* of these, by a fault of their own */
+  /* Workers write these. */
+  uint32_t replayed; /* requests that were found in the slots after a worker's death and served (fuse/inbox.h) */
+  uint32_t poisoned; /* requests answered with EIO because workers crashed over them */
+  uint32_t nsuspects;
+  LunfsArenaSuspect suspects[LUNFS_ARENA_SUSPECTS];
 } LunfsArenaHeader;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
@@ -97,12 +114,39 @@ typedef struct {
   int32_t timeouts[5];
 } LunfsArenaLun;
 
+/* A request from the read of /dev/fuse to the write of its answer.  header begins with struct fuse_in_header, that with the
+ * request's length: cleared before the read, set by the kernel.  So a successor finds whatever was read, even if the worker
+ * was killed inside of the system call (fuse/inbox.h). */
 typedef struct {
-  uint32_t len; /* bytes read from /dev/fuse; 0 = slot empty.  Cleared before read(2), set by it. */
-  uint32_t nchunks;
+  uint32_t len; /* bytes of the request once it is being served; 0 = it is not (yet): fuse/poison.h */
+  uint32_t reserved;
   uint8_t header[LUNFS_SLOT_HEADER_BYTES];
-  uint32_t chunk[LUNFS_CHUNKS_PER_REQUEST];
+  uint32_t chunk[LUNFS_CHUNKS_PER_REQUEST]; /* where the rest of it goes; set before the read */
 } LunfsArenaSlot;
+
+/* Bytes of the request in @slot; 0 = none. */
+static inline uint32_t
+lunfs_slot_bytes (const LunfsArenaSlot *slot)
+{
+  return __atomic_load_n ((const uint32_t *) (const void *) slot->header, __ATOMIC_ACQUIRE);
+}
+
+/* It is answered, or is none: no successor may take its chunks for its own any more. */
+static inline void
+lunfs_slot_clear (LunfsArenaSlot *slot)
+{
+  __atomic_store_n ((uint32_t *) (void *) slot->header, 0, __ATOMIC_RELEASE);
+  __atomic_store_n (&slot->len, 0, __ATOMIC_RELEASE);
+}
+
+/* How many of the slot's chunks @bytes of a request take; more than there are if it is no request. */
+static inline unsigned
+lunfs_slot_chunks (uint32_t bytes)
+{
+  return bytes > LUNFS_SLOT_HEADER_BYTES
+             ? (unsigned) (((uint64_t) bytes - LUNFS_SLOT_HEADER_BYTES + LUNFS_CHUNK_BYTES - 1) / LUNFS_CHUNK_BYTES)
+             : 0;
+}
 
 /* What a page of the cache holds for the target: acknowledged to a user, and not known to be on stable storage.  A worker's
  * successor writes it (again).  Two pages with one number: the one with the higher seq has all that the other has. */

@@ -12,7 +12,7 @@
 typedef struct LunfsPool LunfsPool;
 
 /* @lock_memory: mlock chunks as they come into use; given up silently where the limit forbids it.  Chunks in which an
- * earlier worker left pages that are kept (LunfsArenaPage) count as taken. */
+ * earlier worker left pages that are kept (LunfsArenaPage), or the payload of a request (LunfsArenaSlot), count as taken. */
 LunfsPool *lunfs_pool_new (LunfsArena *arena, bool lock_memory);
 void lunfs_pool_free (LunfsPool *pool);
 /* Take @n chunks, all or none.  False: not enough; the caller waits for the hook below. */

@@ -22,6 +22,12 @@ typedef struct {
 
 typedef enum { LUNFS_DIGEST_NONE, LUNFS_DIGEST_CRC32C } LunfsDigest;
 typedef enum { LUNFS_GUARD_AUTO, LUNFS_GUARD_ON, LUNFS_GUARD_OFF } LunfsGuardMode;
+/* What becomes of requests that a dead worker had read; see fuse/inbox.h. */
+typedef enum {
+  LUNFS_RECOVERY_AUTO,   /* RESEND where the kernel has it, else INBOX */
+  LUNFS_RECOVERY_RESEND, /* the kernel sends them again */
+  LUNFS_RECOVERY_INBOX,  /* they are found in the arena */
+} LunfsRecovery;
 typedef enum {
   LUNFS_CACHE_WRITEBACK,    /* a write is answered when it is in memory */
   LUNFS_CACHE_WRITETHROUGH, /* a write is answered when the target has it; reads are cached */
@@ -79,6 +85,7 @@ typedef struct {
   char *log_target;    /* "stderr", "syslog" or a path; NULL = stderr with -f, else syslog */
   char *pidfile;       /* written when the mount serves; NULL = none */
   bool mlock;          /* lock buffers in memory where allowed; default true */
+  LunfsRecovery crash_recovery; /* auto */
 } LunfsSettings;
 
 LunfsSettings *lunfs_settings_new (void); /* all defaults */

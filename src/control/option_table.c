@@ -16,6 +16,7 @@
 
 static const char *const digest_words[] = { "none", "crc32c", NULL };                            /* LunfsDigest */
 static const char *const guard_words[] = { "auto", "on", "off", NULL };                         /* LunfsGuardMode */
+static const char *const recovery_words[] = { "auto", "resend", "inbox", NULL };               /* LunfsRecovery */
 static const char *const level_words[] = { "error", "warning", "notice", "info", "debug", NULL }; /* LunfsLogLevel */
 
 /* ---- rows that need more than their kind ---- */
@@ -81,6 +82,16 @@ parse_guard (LunfsOptionState *st, const LunfsOption *o, const char *value, GErr
   if (!lunfs_value_word (o->name, value, guard_words, &mode, error))
     return false;
   st->settings->stale_write_guard = (LunfsGuardMode) mode;
+  return true;
+}
+
+static bool
+parse_recovery (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  int how;
+  if (!lunfs_value_word (o->name, value, recovery_words, &how, error))
+    return false;
+  st->settings->crash_recovery = (LunfsRecovery) how;
   return true;
 }
 
@@ -232,6 +243,8 @@ const LunfsOption lunfs_options[] = {
   { .name = "pidfile", .kind = LUNFS_OPT_PATH, .value_name = "PATH", .help = "written when the mount serves",
     AT (pidfile) },
   FLAG (no_mlock, 0, CLEAR, mlock, "do not lock buffers in memory"),
+  CALL (crash_recovery, "auto|resend|inbox", parse_recovery,
+        "who has what a dead worker was serving: the kernel (resend, Linux 6.9) or we [auto]"),
   { 0 },
 };
 

@@ -75,11 +75,13 @@ static const Field fields[] = {
   FIELD (STRING, log_target),
   FIELD (STRING, pidfile),
   FIELD (BOOL, mlock),
+  FIELD (INT, crash_recovery),
 };
 
 G_STATIC_ASSERT (sizeof (LunfsDigest) == sizeof (int));
 G_STATIC_ASSERT (sizeof (LunfsGuardMode) == sizeof (int));
 G_STATIC_ASSERT (sizeof (LunfsCacheMode) == sizeof (int));
+G_STATIC_ASSERT (sizeof (LunfsRecovery) == sizeof (int));
 G_STATIC_ASSERT (sizeof (unsigned) == sizeof (uint32_t));
 
 const char *const lunfs_cache_words[] = { "writeback", "writethrough", "none", "page", NULL };

@@ -207,6 +207,22 @@ add_cache (JsonBuilder *b, const LunfsSettings *s)
   json_builder_end_object (b);
 }
 
+/* How often workers died, and what became of the requests they left. */
+static void
+add_worker (JsonBuilder *b, const LunfsStatus *status)
+{
+  json_builder_set_member_name (b, "worker");
+  json_builder_begin_object (b);
+  add_int (b, "started", status->workers_started);
+  add_string (b, "last_end", status->last_end);
+  add_int (b, "crashes", status->crashes);
+  add_string (b, "recovery", status->recovery);
+  add_int (b, "resent", status->resent);
+  add_int (b, "replayed", status->replayed);
+  add_int (b, "poisoned", status->poisoned);
+  json_builder_end_object (b);
+}
+
 char *
 lunfs_status_text (const LunfsStatus *status)
 {
@@ -225,6 +241,7 @@ lunfs_status_text (const LunfsStatus *status)
   add_int (b, "requests_resent", status->resent);
   add_int (b, "upgrades", status->upgrades);
   add_string (b, "supervisor_version", status->supervisor_version);
+  add_worker (b, status);
   add_int (b, "uptime_s", (g_get_real_time () - status->started_us) / G_USEC_PER_SEC);
   json_builder_end_object (b);
   add_string (b, "source", status->settings->source_text);

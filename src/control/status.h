@@ -28,7 +28,10 @@ typedef struct {
   int supervisor_pid;
   unsigned workers_started, resent, upgrades;
   const char *supervisor_version;
-  int64_t started_us; /* wall clock */
+  unsigned replayed, poisoned, crashes; /* LunfsArenaHeader */
+  const char *last_end;                 /* of the last worker; "" = this one is the first */
+  const char *recovery;                 /* crash_recovery, as chosen */
+  int64_t started_us;                   /* wall clock */
   const LunfsStatusLun *luns;
   unsigned nluns;
   const LunfsStatusTarget *targets; /* those without LUNs */

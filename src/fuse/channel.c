@@ -1,52 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include "fuse/channel.h"
+#include "fuse/channel-private.h"
 
-#include "fuse/data.h"
 #include "fuse/expire.h"
-#include "fuse/interrupt.h"
+#include "fuse/inbox.h"
 #include "lunfs/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-/* Newer than Debian 12's linux/fuse.h (7.38): Linux 6.9. */
-#define NOTIFY_RESEND 7
-#define UNIQUE_RESEND (UINT64_C (1) << 63)
+#define NOTIFY_RESEND 7 /* newer than Debian 12's linux/fuse.h: Linux 6.9 */
 
 #define BATCH                                                                                                          \
   16 /* requests read before they are sent on: half of what fio keeps in flight pipelines best (tests/bench/README) */
-#define RESERVE_CHUNKS 64    /* below that many free ones nothing more is read */
-#define LINEAR_BYTES 139264u /* largest request but WRITE: SETXATTR with a 64 KiB value, names, headers */
-
-struct LunfsChannel {
-  LunfsLane *lane;
-  LunfsChannelConf conf;
-  LunfsDataEnv env;
-  LunfsWatch watch;
-  LunfsMail resume;
-  atomic_bool resume_posted;
-  bool reading, started, gone;
-  uint32_t offered[LUNFS_CHUNKS_PER_REQUEST]; /* chunks the next request's payload lands in */
-  bool have_offered;
-  struct iovec iov[1 + LUNFS_CHUNKS_PER_REQUEST]; /* a slot's header, the offered chunks */
-  unsigned nmapped;                               /* how many chunks of iov are right */
-  LunfsCall *current;                             /* its slot takes the next request */
-  uint8_t *linear;                                /* non-data requests in one piece, for libfuse */
-
-  GMutex lock; /* Protects free, to which calls come back from every lane. */
-  LunfsCall *free;
-  LunfsCall *calls;
-  LunfsInterrupts *interrupts;
-  atomic_uint in_flight;
-  atomic_bool starved;
-};
+#define RESERVE_CHUNKS 64 /* below that many free ones nothing more is read */
 
 const LunfsDataEnv *
 lunfs_channel_data_env (LunfsChannel *ch)
@@ -75,37 +46,28 @@ take_call (LunfsChannel *ch)
   return call;
 }
 
-static void
-give_call (LunfsCall *call)
+void
+lunfs_channel_give_call (LunfsCall *call)
 {
   LunfsChannel *ch = call->channel;
 
-  call->slot->len = 0;
   g_mutex_lock (&ch->lock);
   call->next_free = ch->free;
   ch->free = call;
   g_mutex_unlock (&ch->lock);
 }
 
-/* Any lane: something was given back that reading waits for. */
-static void
-wake_reader (void *user)
+void
+lunfs_channel_wake (LunfsChannel *ch)
 {
-  LunfsChannel *ch = user;
-
   if (atomic_load (&ch->starved) && !atomic_exchange (&ch->resume_posted, true))
     lunfs_lane_post (ch->lane, &ch->resume);
 }
 
 static void
-release (LunfsCall *call)
+memory_came_back (void *user)
 {
-  LunfsChannel *ch = call->channel;
-
-  atomic_store (&call->unique, 0);
-  give_call (call);
-  atomic_fetch_sub (&ch->in_flight, 1);
-  wake_reader (ch);
+  lunfs_channel_wake (user);
 }
 
 /* ---- reading ---- */
@@ -122,6 +84,8 @@ update_watch (LunfsChannel *ch)
 static bool
 have_room (LunfsChannel *ch)
 {
+  if (!ch->have_offered || !ch->current)
+    ch->recorded = false;
   if (!ch->have_offered)
     ch->have_offered = lunfs_pool_take (ch->conf.pool, ch->offered, LUNFS_CHUNKS_PER_REQUEST);
   if (!ch->current)
@@ -144,6 +108,38 @@ prepare (LunfsChannel *ch)
   return false;
 }
 
+/* The payload stays where it is: its chunks leave the offer, fresh ones take their place. */
+static void
+adopt_payload (LunfsChannel *ch, LunfsCall *call, unsigned n)
+{
+  ch->nmapped = 0;
+  memcpy (call->chunk, ch->offered, n * sizeof *call->chunk);
+  call->nchunks = n;
+  if (!lunfs_pool_take (ch->conf.pool, ch->offered, n)) {
+    lunfs_pool_give (ch->conf.pool, ch->offered + n, LUNFS_CHUNKS_PER_REQUEST - n);
+    ch->have_offered = false;
+  }
+}
+
+/* What was found in the slots, as far as there is room for it. */
+static void
+replay (LunfsChannel *ch)
+{
+  while (ch->replays) {
+    LunfsCall *call = ch->replays;
+
+    if (lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS)) {
+      atomic_store (&ch->starved, true);
+      if (lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS))
+        return;
+      atomic_store (&ch->starved, false);
+    }
+    ch->replays = call->next_free;
+    ch->conf.arena->header->replayed++;
+    lunfs_serve (ch, call);
+  }
+}
+
 static void
 resume_deliver (LunfsMail *mail)
 {
@@ -151,130 +147,31 @@ resume_deliver (LunfsMail *mail)
 
   atomic_store (&ch->resume_posted, false);
   atomic_store (&ch->starved, false);
+  replay (ch);
   update_watch (ch); /* prepare looks again */
-}
-
-/* The payload stays where it is: its chunks leave the offer, fresh ones take their place. */
-static void
-adopt_payload (LunfsChannel *ch, LunfsCall *call, size_t bytes)
-{
-  unsigned n = (unsigned) ((bytes + LUNFS_CHUNK_BYTES - 1) / LUNFS_CHUNK_BYTES);
-
-  ch->nmapped = 0;
-  memcpy (call->chunk, ch->offered, n * sizeof *call->chunk);
-  memcpy (call->slot->chunk, ch->offered, n * sizeof *call->chunk);
-  call->slot->nchunks = call->nchunks = n;
-  if (!lunfs_pool_take (ch->conf.pool, ch->offered, n)) {
-    lunfs_pool_give (ch->conf.pool, ch->offered + n, LUNFS_CHUNKS_PER_REQUEST - n);
-    ch->have_offered = false;
-  }
-}
-
-static void
-serve_data (LunfsChannel *ch, LunfsCall *call, bool is_write, size_t len)
-{
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
-
-  ch->current = NULL;
-  atomic_fetch_add (&ch->in_flight, 1);
-  atomic_store (&call->unique, in->unique & ~UNIQUE_RESEND);
-  call->lun = lunfs_tree_lun (ch->conf.tree, in->nodeid);
-  call->nchunks = call->slot->nchunks = 0;
-  call->req.chunks = NULL;
-  if (is_write) {
-    adopt_payload (ch, call, len - LUNFS_SLOT_HEADER_BYTES);
-    lunfs_data_write (&ch->env, call);
-  } else {
-    lunfs_data_read (&ch->env, call);
-  }
-}
-
-/* Everything else goes to libfuse, in one piece. */
-static void
-serve_other (LunfsChannel *ch, LunfsCall *call, size_t len)
-{
-  struct fuse_buf buf = { .mem = ch->linear, .size = len };
-  size_t head = MIN (len, LUNFS_SLOT_HEADER_BYTES), at = head;
-
-  if (len > LINEAR_BYTES) {
-    const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
-    struct fuse_out_header out = { .len = sizeof out, .error = -E2BIG, .unique = in->unique };
-
-    if (write (ch->conf.fuse_fd, &out, sizeof out) < 0)
-      lunfs_debug (FUSE, "refusing a request of %zu bytes: %s", len, g_strerror (errno));
-    return;
-  }
-  memcpy (ch->linear, call->slot->header, head);
-  for (unsigned i = 0; at < len; i++) {
-    size_t n = MIN (len - at, LUNFS_CHUNK_BYTES);
-
-    memcpy (ch->linear + at, lunfs_pool_chunk (ch->conf.pool, ch->offered[i]), n);
-    at += n;
-  }
-  call->slot->len = 0;
-  fuse_session_process_buf (ch->conf.se, &buf);
-}
-
-/* The LUN's lane is the one that ends it: what is under way stays so.  (LunfsInterruptFind) */
-static LunfsRequest *
-find_request (void *user, uint64_t unique, LunfsLun **lun)
-{
-  LunfsCall *call = user;
-
-  if (atomic_load (&call->unique) != unique)
-    return NULL;
-  *lun = call->lun;
-  return &call->req;
-}
-
-/* Returns false if it is not a READ or WRITE: then libfuse may know it.  Only this lane takes slots into use: one that
- * ends meanwhile keeps its header and its LUN. */
-static bool
-interrupt (LunfsChannel *ch, const struct fuse_interrupt_in *in)
-{
-  uint64_t unique = in->unique & ~UNIQUE_RESEND;
-
-  for (unsigned n = 0; n < LUNFS_ARENA_SLOTS; n++) {
-    LunfsCall *call = &ch->calls[n];
-    const struct fuse_in_header *header = (const struct fuse_in_header *) call->slot->header;
-
-    if (atomic_load (&call->unique) != unique)
-      continue;
-    lunfs_interrupts_add (ch->interrupts, lunfs_lun_lane (call->lun), header->pid, call, unique);
-    return true;
-  }
-  return false;
 }
 
 static void
 serve (LunfsChannel *ch, size_t len)
 {
   LunfsCall *call = ch->current;
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  const struct fuse_in_header *in = lunfs_slot_header (call->slot);
 
-  call->slot->len = (uint32_t) len;
-  if (in->unique & UNIQUE_RESEND)
+  if (in->unique & LUNFS_UNIQUE_RESEND)
     ch->conf.arena->header->resent++;
-  switch (in->opcode) {
-  case FUSE_READ:
-  case FUSE_WRITE:
-    if (lunfs_tree_lun (ch->conf.tree, in->nodeid))
-      serve_data (ch, call, in->opcode == FUSE_WRITE, len);
-    else
-      serve_other (ch, call, len);
-    break;
-  case FUSE_FORGET: /* node ids are fixed: nothing is counted */
+  switch (in->opcode) { /* what has no answer leaves the slot to the next one */
+  case FUSE_FORGET:     /* node ids are fixed: nothing is counted */
   case FUSE_BATCH_FORGET:
-    call->slot->len = 0;
     break;
   case FUSE_INTERRUPT:
-    if (interrupt (ch, (const void *) (call->slot->header + sizeof *in)))
-      call->slot->len = 0;
-    else
-      serve_other (ch, call, len);
+    lunfs_serve_interrupt (ch, len);
     break;
   default:
-    serve_other (ch, call, len);
+    ch->current = NULL;
+    call->nchunks = 0;
+    if (len > LUNFS_SLOT_HEADER_BYTES)
+      adopt_payload (ch, call, lunfs_slot_chunks ((uint32_t) len));
+    lunfs_serve (ch, call);
     break;
   }
 }
@@ -282,10 +179,16 @@ serve (LunfsChannel *ch, size_t len)
 static ssize_t
 read_request (LunfsChannel *ch)
 {
-  ch->iov[0] = (struct iovec){ ch->current->slot->header, LUNFS_SLOT_HEADER_BYTES };
+  LunfsArenaSlot *slot = ch->current->slot;
+
+  ch->iov[0] = (struct iovec){ slot->header, LUNFS_SLOT_HEADER_BYTES };
   for (; ch->nmapped < LUNFS_CHUNKS_PER_REQUEST; ch->nmapped++)
     ch->iov[1 + ch->nmapped] =
         (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
+  lunfs_slot_clear (slot);
+  if (!ch->recorded)
+    memcpy (slot->chunk, ch->offered, sizeof slot->chunk);
+  ch->recorded = true;
   return readv (ch->conf.fuse_fd, ch->iov, 1 + LUNFS_CHUNKS_PER_REQUEST);
 }
 
@@ -322,6 +225,49 @@ ready (LunfsWatch *watch, uint32_t events)
 
 /* ---- life ---- */
 
+/* An earlier worker's request stays where it is, and so does its payload. */
+static bool
+take_left (LunfsChannel *ch, LunfsCall *call)
+{
+  if (!lunfs_inbox_own (ch->conf.arena, ch->conf.pool, call->slot)) {
+    lunfs_error ("no memory for a request that the last worker left: its user gets EIO");
+    lunfs_inbox_refuse (GINT_TO_POINTER (ch->conf.fuse_fd), lunfs_slot_header (call->slot)->unique);
+    lunfs_slot_clear (call->slot);
+    return false;
+  }
+  call->nchunks = lunfs_slot_chunks (lunfs_slot_bytes (call->slot));
+  memcpy (call->chunk, call->slot->chunk, sizeof call->chunk);
+  return true;
+}
+
+/* In the order in which the kernel gave them out. */
+static void
+add_replay (LunfsChannel *ch, LunfsCall *call)
+{
+  LunfsCall **at = &ch->replays;
+
+  while (*at && lunfs_slot_unique ((*at)->slot) < lunfs_slot_unique (call->slot))
+    at = &(*at)->next_free;
+  call->next_free = *at;
+  *at = call;
+}
+
+static void
+make_calls (LunfsChannel *ch)
+{
+  ch->calls = g_new0 (LunfsCall, LUNFS_ARENA_SLOTS);
+  for (unsigned i = LUNFS_ARENA_SLOTS; i-- > 0;) {
+    LunfsCall *call = &ch->calls[i];
+
+    call->channel = ch;
+    call->slot = &ch->conf.arena->slots[i];
+    if (lunfs_slot_bytes (call->slot) == 0 || !take_left (ch, call))
+      lunfs_channel_give_call (call);
+    else
+      add_replay (ch, call);
+  }
+}
+
 LunfsChannel *
 lunfs_channel_new (LunfsLane *lane, const LunfsChannelConf *conf)
 {
@@ -329,19 +275,12 @@ lunfs_channel_new (LunfsLane *lane, const LunfsChannelConf *conf)
 
   ch->lane = lane;
   ch->conf = *conf;
-  ch->env = (LunfsDataEnv){ conf->fuse_fd, conf->pool, release };
   ch->watch.ready = ready;
   ch->resume.deliver = resume_deliver;
   g_mutex_init (&ch->lock);
-  ch->interrupts = lunfs_interrupts_new (find_request);
-  ch->linear = g_malloc (LINEAR_BYTES);
-  ch->calls = g_new0 (LunfsCall, LUNFS_ARENA_SLOTS);
-  for (unsigned i = LUNFS_ARENA_SLOTS; i-- > 0;) {
-    ch->calls[i].channel = ch;
-    ch->calls[i].slot = &conf->arena->slots[i];
-    give_call (&ch->calls[i]);
-  }
-  lunfs_pool_set_hook (conf->pool, wake_reader, ch);
+  lunfs_serve_init (ch);
+  make_calls (ch);
+  lunfs_pool_set_hook (conf->pool, memory_came_back, ch);
   /* Shared with the supervisor, which does not read any more. */
   if (fcntl (conf->fuse_fd, F_SETFL, fcntl (conf->fuse_fd, F_GETFL) | O_NONBLOCK) < 0)
     lunfs_warning ("/dev/fuse: cannot set O_NONBLOCK: %s", g_strerror (errno));
@@ -353,9 +292,8 @@ lunfs_channel_free (LunfsChannel *ch)
 {
   if (!ch)
     return;
-  lunfs_interrupts_free (ch->interrupts);
+  lunfs_serve_clear (ch);
   g_mutex_clear (&ch->lock);
-  g_free (ch->linear);
   g_free (ch->calls);
   g_free (ch);
 }
@@ -366,6 +304,7 @@ start_on_lane (void *user)
   LunfsChannel *ch = user;
 
   ch->reading = ch->started = true;
+  replay (ch);
   update_watch (ch);
 }
 
@@ -374,9 +313,9 @@ lunfs_channel_start (LunfsChannel *ch, bool resend)
 {
   struct fuse_out_header notify = { .len = sizeof notify, .error = NOTIFY_RESEND };
 
-  if (resend && write (ch->conf.fuse_fd, &notify, sizeof notify) < 0)
+  if (resend && !ch->conf.inbox && write (ch->conf.fuse_fd, &notify, sizeof notify) < 0)
     lunfs_error ("the kernel cannot send again what the last worker had read (%s): those requests hang until the file "
-                 "system is unmounted; Linux 6.9 or later is needed",
+                 "system is unmounted; mount with crash_recovery=auto, or use Linux 6.9 or later",
                  g_strerror (errno));
   lunfs_lane_call (ch->lane, start_on_lane, ch);
 }

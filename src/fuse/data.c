@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ send_reply (LunfsCall *call, int error, struct iovec *iov, unsigned niov)
   out[0] = (struct iovec){ &call->out, sizeof call->out };
   if (writev (env->fuse_fd, out, (int) (1 + niov)) < 0 && errno != ENOENT && errno != ENODEV)
     lunfs_warning ("answering the kernel failed: %s", g_strerror (errno)); /* ENOENT: the caller is gone */
+  lunfs_slot_clear (call->slot);                                           /* before its chunks are anybody else's */
   if (call->req.chunks && call->req.nchunks == 0)                          /* the data is kept: so are the chunks */
     call->nchunks = 0;
   lunfs_pool_give (env->pool, call->chunk, call->nchunks);
@@ -61,6 +63,7 @@ deliver (LunfsMail *mail)
 static void
 submit (LunfsCall *call, LunfsOp op, uint64_t offset, uint64_t length, uint32_t flags)
 {
+  const LunfsDataEnv *env = lunfs_channel_data_env (call->channel);
   LunfsRequest *req = &call->req;
   LunfsLane *lane = lunfs_lun_lane (call->lun);
 
@@ -72,7 +75,9 @@ submit (LunfsCall *call, LunfsOp op, uint64_t offset, uint64_t length, uint32_t 
   req->iov = call->iov;
   req->chunks = NULL;
   req->nchunks = 0;
-  if (op == LUNFS_OP_WRITE
+  /* What waits in the cache for a commit (FUA) might lose its memory to others before it is answered: then it could not be
+   * done again from there.  Whatever else takes it over is answered at once. */
+  if (op == LUNFS_OP_WRITE && !(env->inbox && (flags & LUNFS_REQ_FUA))
       && length > (call->nchunks - 1) * (uint64_t) LUNFS_CHUNK_BYTES) { /* not cut short by the LUN's end */
     req->chunks = call->chunk;
     req->nchunks = call->nchunks;
@@ -165,4 +170,46 @@ lunfs_data_write (const LunfsDataEnv *env, LunfsCall *call)
   map_chunks (env, call, length);
   /* O_SYNC includes O_DSYNC's bit.  In direct mode the kernel sends no FSYNC for it: the write itself must be stable. */
   submit (call, LUNFS_OP_WRITE, in->offset, length, flags & O_DSYNC ? LUNFS_REQ_FUA : 0);
+}
+
+/* ---- for crashes ---- */
+
+/* False: no READ or WRITE. */
+static bool
+range (const LunfsCall *call, uint64_t *offset, uint32_t *size)
+{
+  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  const struct fuse_read_in *read_in = (const void *) (in + 1);
+  const struct fuse_write_in *write_in = (const void *) (in + 1);
+
+  if (in->opcode != FUSE_READ && in->opcode != FUSE_WRITE)
+    return false;
+  *offset = in->opcode == FUSE_READ ? read_in->offset : write_in->offset;
+  *size = in->opcode == FUSE_READ ? read_in->size : write_in->size;
+  return true;
+}
+
+char *
+lunfs_data_describe (const LunfsCall *call)
+{
+  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  uint64_t offset;
+  uint32_t size;
+
+  if (!range (call, &offset, &size))
+    return g_strdup_printf ("FUSE request %u of node %" G_GUINT64_FORMAT, in->opcode, in->nodeid);
+  return g_strdup_printf ("%s of %u bytes at %" G_GUINT64_FORMAT, in->opcode == FUSE_READ ? "read" : "write", size,
+                          offset);
+}
+
+void
+lunfs_data_crash (const LunfsCall *call, uint64_t at)
+{
+  uint64_t offset;
+  uint32_t size;
+
+  if (!range (call, &offset, &size) || at < offset || at - offset >= size)
+    return;
+  signal (SIGSEGV, SIG_DFL); /* a sanitizer's handler would exit */
+  raise (SIGSEGV);
 }

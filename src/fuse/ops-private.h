@@ -16,6 +16,8 @@ typedef struct LunfsStatusFile LunfsStatusFile;
 struct LunfsOps {
   LunfsOpsConf conf;
   bool replaying; /* libfuse's answer to the saved INIT goes nowhere */
+  LunfsOpsAnswered *answered;
+  void *answered_user;
   LunfsOpens *opens;
   LunfsLaneCalls *lane_calls;
   LunfsStatusFile *status_file;

@@ -9,6 +9,7 @@
 #include <gio/gio.h>
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 
@@ -269,8 +270,26 @@ static ssize_t
 write_reply (int fd, struct iovec *iov, int count, void *user)
 {
   LunfsOps *ops = user;
+  const struct fuse_out_header *out = iov[0].iov_base;
+  uint64_t unique = out->unique; /* 0: a notification */
+  ssize_t n;
+  int err;
 
-  return G_UNLIKELY (ops->replaying) ? iov_bytes (iov, count) : writev (fd, iov, count);
+  if (G_UNLIKELY (ops->replaying))
+    return iov_bytes (iov, count);
+  n = writev (fd, iov, count);
+  err = errno;
+  if (unique && ops->answered)
+    ops->answered (ops->answered_user, unique);
+  errno = err;
+  return n;
+}
+
+void
+lunfs_ops_set_answered (LunfsOps *ops, LunfsOpsAnswered *answered, void *user)
+{
+  ops->answered = answered;
+  ops->answered_user = user;
 }
 
 static ssize_t

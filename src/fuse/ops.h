@@ -22,6 +22,10 @@ typedef struct {
  * the protocol; @allow_root as in the mount options. */
 struct fuse_session *lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_request,
                                             size_t init_bytes, bool allow_root, LunfsOps **out_ops, GError **error);
+/* @answered: called when the kernel has an answer, with the number of the request; on any thread.  Before the first request
+ * and after the last. */
+typedef void LunfsOpsAnswered (void *user, uint64_t unique);
+void lunfs_ops_set_answered (LunfsOps *ops, LunfsOpsAnswered *answered, void *user);
 /* OPENs of the plain-file mount point that wait for its LUN: let them go on (it is up, or @give_up: EIO).  Any thread. */
 void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
 /* FSYNC, FALLOCATE and LSEEK not yet answered; opens that wait for a LUN's first login.  Any thread. */

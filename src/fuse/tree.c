@@ -304,6 +304,20 @@ lunfs_tree_entry (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t 
 }
 
 char *
+lunfs_tree_lun_name (LunfsTree *tree, uint64_t ino)
+{
+  int i = index_of (tree, ino);
+  char *name;
+
+  if (i < 0 || !lunfs_tree_lun (tree, ino))
+    return NULL;
+  g_mutex_lock (&tree->lock);
+  name = g_strdup_printf ("%s lun %u", (char *) tree->targets->pdata[tree->leaves[i].target], tree->leaves[i].number);
+  g_mutex_unlock (&tree->lock);
+  return name;
+}
+
+char *
 lunfs_tree_path (LunfsTree *tree, unsigned index)
 {
   char *path;

@@ -36,6 +36,8 @@ bool lunfs_tree_show (LunfsTree *tree, unsigned index);
 
 /* LUN behind a node id, or NULL.  Lock-free: the hot path. */
 LunfsLun *lunfs_tree_lun (LunfsTree *tree, uint64_t ino);
+/* "TARGET lun N" for the log; NULL if @ino is no LUN's.  Free with g_free. */
+char *lunfs_tree_lun_name (LunfsTree *tree, uint64_t ino);
 /* The node id LUN @index has. */
 uint64_t lunfs_tree_ino (const LunfsTree *tree, unsigned index);
 /* Node id of @name in @parent; 0 = no such name. */

@@ -19,6 +19,7 @@ struct LunfsLun {
   bool force_read_only, reads_in_order;
   LunfsLunInfo info;
   bool have_info;
+  atomic_bool serving;
   LunfsIoContext context;
   LunfsOrder order;
   GQueue free_ios;
@@ -34,6 +35,18 @@ struct LunfsLun {
   LunfsGeometry published;
   LunfsLunInfo published_info;
 };
+
+void
+lunfs_lun_set_serving (LunfsLun *lun, bool serving)
+{
+  atomic_store (&lun->serving, serving);
+}
+
+bool
+lunfs_lun_serving (const LunfsLun *lun)
+{
+  return atomic_load (&((LunfsLun *) lun)->serving);
+}
 
 /* ---- geometry ---- */
 

@@ -45,6 +45,10 @@ void lunfs_lun_geometry (LunfsLun *lun, LunfsGeometry *out);
 /* Copy of the last probe's info; false if there has been none.  Any thread. */
 bool lunfs_lun_info (LunfsLun *lun, LunfsLunInfo *out);
 
+/* Requests are sent to the target, or refused, and do not wait for a login.  Set on the lane; any thread asks. */
+void lunfs_lun_set_serving (LunfsLun *lun, bool serving);
+bool lunfs_lun_serving (const LunfsLun *lun);
+
 /* Lane thread.  READ, WRITE: inside the LUN (the fuse room clips them to its size), at most LUNFS_MAX_WRITE bytes in at
  * most 17 iovs.  DISCARD, ZERO, EXTENT: any range inside.  done() may come from inside. */
 void lunfs_lun_submit (LunfsLun *lun, LunfsRequest *req);

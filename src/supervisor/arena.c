@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lunfs/error.h"
+#include "lunfs/log.h"
 
 #define PART_ALIGN 4096u
 #define PAGE_RECORDS_BYTES (LUNFS_PAGES_PER_CHUNK * (uint64_t) sizeof (LunfsArenaPage)) /* of a chunk */
@@ -83,6 +84,9 @@ map (int fd, Layout at, GError **error)
   arena->chunks = base + at.chunks;
   arena->pages = (LunfsArenaPage *) (base + at.pages);
   arena->mapped_bytes = at.total;
+  /* What users store is nobody's business who looks at a core dump, and makes it large. */
+  if (madvise (arena->chunks, at.pages - at.chunks, MADV_DONTDUMP) < 0 && at.pages > at.chunks)
+    lunfs_debug (SUPERVISOR, "core dumps will hold users' data: %s", g_strerror (errno));
   return arena;
 }
 

@@ -23,6 +23,8 @@
 #include "lunfs/arena.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "supervisor/core.h"
+#include "supervisor/ending.h"
 #include "supervisor/init.h"
 #include "supervisor/isid.h"
 #include "supervisor/mount.h"
@@ -47,6 +49,7 @@ typedef struct {
   int control_fd; /* this worker's; -1 = none */
   pid_t worker;   /* 0 = none */
   char *pidfile;  /* absolute, or NULL */
+  LunfsCoreLimit core_limit;
   bool keep_stderr, hup_stops;
   bool finished, unmounted, said_busy;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
@@ -80,6 +83,7 @@ spawn (Keeper *k, GError **error)
   }
   fds.control_fd = pair[1];
   k->arena->header->worker_count++;
+  lunfs_core_keep_off (k->settings->mountpoint, &k->core_limit);
   pid = lunfs_spawn_worker (lunfs_upgrade_program (k->upgrade), &fds, !k->settings->foreground, k->keep_stderr, error);
   close (pair[1]);
   if (pid < 0) {
@@ -104,6 +108,18 @@ start (Keeper *k)
   handle (k, LUNFS_EVENT_EXITED, 0);
 }
 
+/* After say_end's. */
+static void
+notify_serving (const Keeper *k)
+{
+  g_autofree char *status = NULL;
+
+  if (!k->policy.ready || k->arena->header->worker_count == 1)
+    return;
+  status = g_strdup_printf ("STATUS=%s on %s", k->settings->source_text, k->settings->mountpoint);
+  lunfs_ready_notify (status);
+}
+
 static void
 read_control (Keeper *k)
 {
@@ -120,6 +136,7 @@ read_control (Keeper *k)
       break;
     }
     if (m.type == LUNFS_MSG_SERVING) {
+      notify_serving (k);
       handle (k, LUNFS_EVENT_SERVING, 0);
     } else if (m.type == LUNFS_MSG_SETTLED) {
       if (k->policy.ready && *m.text)
@@ -146,25 +163,31 @@ read_control (Keeper *k)
 static void
 describe_end (Keeper *k, int state)
 {
-  if (WIFSIGNALED (state))
-    g_snprintf (k->ended, sizeof k->ended, "signal %d (%s)", WTERMSIG (state), strsignal (WTERMSIG (state)));
-  else
-    g_snprintf (k->ended, sizeof k->ended, "status %d%s", WEXITSTATUS (state),
-                WEXITSTATUS (state) == LUNFS_EXIT_MISFIT ? ": it cannot take over from the old one" : "");
+  g_autofree char *how = NULL;
+
+  lunfs_ending_note (k->arena->header, state);
+  how = lunfs_ending_text (k->arena->header);
+  g_snprintf (k->ended, sizeof k->ended, "%s%s", how,
+              WIFEXITED (state) && WEXITSTATUS (state) == LUNFS_EXIT_MISFIT ? ": it cannot take over from the old one"
+                                                                            : "");
 }
 
 /* One line for the death of a worker that had not said goodbye, or did not go in peace. */
 static void
-log_end (const Keeper *k)
+say_end (const Keeper *k)
 {
+  g_autofree char *text = NULL, *status = NULL;
   int64_t wait_us = k->policy.start_at - g_get_monotonic_time ();
   const char *how = k->ended;
 
   if (k->policy.start_at == LUNFS_NEVER)
-    lunfs_warning ("worker %ld ended with %s", (long) k->worker, how);
+    text = g_strdup_printf ("worker %ld ended with %s", (long) k->worker, how);
   else
-    lunfs_warning ("worker %ld ended with %s; starting the next one in %" G_GINT64_FORMAT " ms", (long) k->worker, how,
-                   (MAX (wait_us, 0) + 999) / 1000);
+    text = g_strdup_printf ("worker %ld ended with %s; starting the next one in %" G_GINT64_FORMAT " ms",
+                            (long) k->worker, how, (MAX (wait_us, 0) + 999) / 1000);
+  lunfs_warning ("%s", text);
+  status = g_strdup_printf ("STATUS=%s", text);
+  lunfs_ready_notify (status);
 }
 
 static void
@@ -181,7 +204,7 @@ reap (Keeper *k)
   describe_end (k, state);
   handle (k, LUNFS_EVENT_EXITED, WIFSIGNALED (state) ? WTERMSIG (state) : 0);
   if (!peaceful)
-    log_end (k);
+    say_end (k);
   k->worker = 0;
 }
 

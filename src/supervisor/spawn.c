@@ -140,6 +140,7 @@ lunfs_worker_read_settings (int settings_fd, GError **error)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NOMEM, "cannot read the settings: %s", g_strerror (errno));
     return NULL;
   }
+  madvise (text, (size_t) st.st_size, MADV_DONTDUMP);
   settings = lunfs_settings_from_text (text, (gsize) st.st_size, error);
   munmap (text, (size_t) st.st_size);
   return settings;

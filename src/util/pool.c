@@ -29,37 +29,6 @@ struct LunfsPool {
   void *user;
 };
 
-LunfsPool *
-lunfs_pool_new (LunfsArena *arena, bool lock_memory)
-{
-  LunfsPool *pool = g_new0 (LunfsPool, 1);
-
-  pool->arena = arena;
-  pool->lock_memory = lock_memory;
-  pthread_mutex_init (&pool->lock, NULL);
-  pool->stack = g_new (uint32_t, arena->header->nchunks);
-  pool->nfresh = arena->header->nchunks;
-  pool->reserved = g_new0 (uint8_t, arena->header->nchunks);
-  for (uint64_t i = 0; i < (uint64_t) arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
-    if (arena->pages[i].kept && !pool->reserved[i / LUNFS_PAGES_PER_CHUNK]) {
-      pool->reserved[i / LUNFS_PAGES_PER_CHUNK] = true;
-      pool->nfresh--;
-    }
-  atomic_init (&pool->free_hint, pool->nfresh);
-  return pool;
-}
-
-void
-lunfs_pool_free (LunfsPool *pool)
-{
-  if (!pool)
-    return;
-  pthread_mutex_destroy (&pool->lock);
-  g_free (pool->stack);
-  g_free (pool->reserved);
-  g_free (pool);
-}
-
 uint8_t *
 lunfs_pool_chunk (const LunfsPool *pool, uint32_t chunk)
 {
@@ -73,11 +42,56 @@ make_present (LunfsPool *pool, uint32_t chunk)
 
   if (madvise (p, LUNFS_CHUNK_BYTES, MADV_POPULATE_WRITE) < 0) /* before Linux 5.14 */
     for (size_t i = 0; i < LUNFS_CHUNK_BYTES; i += 4096)
-      ((volatile uint8_t *) p)[i] = 0;
+      ((volatile uint8_t *) p)[i] = ((volatile uint8_t *) p)[i]; /* there may be data in it */
   if (pool->lock_memory && mlock (p, LUNFS_CHUNK_BYTES) < 0) {
     lunfs_debug (LANE, "buffers are not locked in memory: %s", g_strerror (errno));
     pool->lock_memory = false;
   }
+}
+
+/* Its owner gives it back some day.  The kernel must meet no hole in it either. */
+static void
+reserve (LunfsPool *pool, uint32_t chunk)
+{
+  if (pool->reserved[chunk])
+    return;
+  pool->reserved[chunk] = true;
+  pool->nfresh--;
+  make_present (pool, chunk);
+}
+
+LunfsPool *
+lunfs_pool_new (LunfsArena *arena, bool lock_memory)
+{
+  LunfsPool *pool = g_new0 (LunfsPool, 1);
+
+  pool->arena = arena;
+  pool->lock_memory = lock_memory;
+  pthread_mutex_init (&pool->lock, NULL);
+  pool->stack = g_new (uint32_t, arena->header->nchunks);
+  pool->nfresh = arena->header->nchunks;
+  pool->reserved = g_new0 (uint8_t, arena->header->nchunks);
+  for (uint64_t i = 0; i < (uint64_t) arena->header->nchunks * LUNFS_PAGES_PER_CHUNK; i++)
+    if (arena->pages[i].kept)
+      reserve (pool, (uint32_t) (i / LUNFS_PAGES_PER_CHUNK));
+  for (unsigned i = 0; i < LUNFS_ARENA_SLOTS; i++)
+    for (unsigned k = 0; k < MIN (lunfs_slot_chunks (lunfs_slot_bytes (&arena->slots[i])), LUNFS_CHUNKS_PER_REQUEST);
+         k++)
+      if (arena->slots[i].chunk[k] < arena->header->nchunks)
+        reserve (pool, arena->slots[i].chunk[k]);
+  atomic_init (&pool->free_hint, pool->nfresh);
+  return pool;
+}
+
+void
+lunfs_pool_free (LunfsPool *pool)
+{
+  if (!pool)
+    return;
+  pthread_mutex_destroy (&pool->lock);
+  g_free (pool->stack);
+  g_free (pool->reserved);
+  g_free (pool);
 }
 
 bool

@@ -9,6 +9,7 @@
 #include "control/option_value.h"
 #include "control/status.h"
 #include "lunfs/log.h"
+#include "supervisor/ending.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ lunfs_worker_status (void *user)
   LunfsWorker *w = user;
   g_autofree LunfsStatusLun *luns = g_new0 (LunfsStatusLun, w->rows->len + 1);
   g_autofree LunfsStatusTarget *targets = g_new0 (LunfsStatusTarget, w->askings->len + 1);
+  g_autofree char *last_end = lunfs_ending_text (w->arena->header);
   LunfsStatus status = {
     .settings = w->settings,
     .supervisor_pid = getppid (),
@@ -41,6 +43,11 @@ lunfs_worker_status (void *user)
     .resent = w->arena->header->resent,
     .upgrades = w->arena->header->upgrade.done,
     .supervisor_version = w->arena->header->upgrade.supervisor_version,
+    .replayed = w->arena->header->replayed,
+    .poisoned = w->arena->header->poisoned,
+    .crashes = w->arena->header->crashes,
+    .last_end = last_end,
+    .recovery = w->inbox ? "inbox" : "resend",
     .started_us = w->arena->header->started_us,
     .luns = luns,
     .targets = targets,

@@ -232,13 +232,17 @@ row_recovered (void *user)
   LunfsRow *row = user;
 
   lunfs_session_serve (row->session);
+  lunfs_lun_set_serving (row->lun, true);
   tell (row, LUNFS_LOGIN_OK, false, NULL);
 }
 
 static void
 row_down (void *user)
 {
-  lunfs_cache_forget (((LunfsRow *) user)->cache);
+  LunfsRow *row = user;
+
+  lunfs_lun_set_serving (row->lun, false);
+  lunfs_cache_forget (row->cache);
 }
 
 static void
@@ -274,6 +278,7 @@ row_failing (void *user)
 {
   LunfsRow *row = user;
 
+  lunfs_lun_set_serving (row->lun, true); /* it answers: with errors */
   lunfs_cache_failing (row->cache);
   if (row->worker->settings->mount_is_file)
     lunfs_ops_release_opens (row->worker->ops, true);

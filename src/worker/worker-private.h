@@ -63,6 +63,7 @@ struct LunfsWorker {
   LunfsOps *ops;
   struct fuse_session *se;
   LunfsChannel *channel;
+  bool inbox; /* fuse/inbox.h */
   GMainLoop *loop;
   LunfsControl *control; /* NULL: could not listen */
   GPtrArray *rows, *askings;

@@ -5,6 +5,8 @@
 #include "worker/worker-private.h"
 
 #include "control/control.h"
+#include "fuse/inbox.h"
+#include "fuse/poison.h"
 #include "iscsi/libiscsi.h"
 #include "lunfs/log.h"
 #include "supervisor/init.h"
@@ -81,6 +83,25 @@ mind_kernel_limit (const LunfsWorker *w)
         w->arena->header->request_timeout_s, limit_s);
 }
 
+/* Before anything else takes memory: what of the last worker's requests is ours, and what it was serving if it crashed. */
+static void
+take_over (LunfsWorker *w)
+{
+  const LunfsInboxKernel kernel = { lunfs_inbox_ask, lunfs_inbox_refuse, GINT_TO_POINTER (w->fds.fuse_fd) };
+  bool kernel_resends = w->arena->header->init_flags & FUSE_HAS_RESEND;
+  unsigned left;
+
+  w->inbox = lunfs_inbox_wanted (w->settings->crash_recovery, kernel_resends);
+  if (w->settings->crash_recovery == LUNFS_RECOVERY_RESEND && !kernel_resends && w->arena->header->worker_count == 1)
+    lunfs_warning (
+        "crash_recovery=resend: this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what "
+        "it was serving hangs; leave that option away");
+  lunfs_poison_count (w->arena);
+  left = lunfs_inbox_sort (w->arena, w->inbox, &kernel);
+  if (left)
+    lunfs_notice ("%u requests of the last worker are served", left);
+}
+
 static bool
 set_up (LunfsWorker *w, GError **error)
 {
@@ -106,6 +127,7 @@ set_up (LunfsWorker *w, GError **error)
   header = w->arena->header;
   mind_kernel_limit (w);
   locked = lunfs_protect_process (w->settings->mlock);
+  take_over (w);
   w->pool = lunfs_pool_new (w->arena, locked);
   w->frames = lunfs_frames_new (w->arena, w->pool, w->settings->cache_size, lunfs_settings_max_dirty (w->settings));
   w->nlanes = w->settings->single_thread ? 1 : (unsigned) MAX (w->settings->lanes, 1);
@@ -128,6 +150,8 @@ set_up (LunfsWorker *w, GError **error)
   channel_conf.pool = w->pool;
   channel_conf.tree = w->tree;
   channel_conf.se = w->se;
+  channel_conf.ops = w->ops;
+  channel_conf.inbox = w->inbox;
   w->channel = lunfs_channel_new (w->lanes[0], &channel_conf);
   return true;
 }
@@ -200,9 +224,6 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   w->unsettled = 1; /* held until all first questions are out */
   lunfs_worker_listen (w);
   lunfs_worker_find (w);
-  if (!(w->arena->header->init_flags & FUSE_HAS_RESEND))
-    lunfs_notice (
-        "this kernel cannot send requests again (Linux 6.9 can): if the worker dies, what it was serving hangs");
   lunfs_channel_start (w->channel, !lunfs_worker_take_over (w) && w->arena->header->worker_count > 1);
   lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
   if (--w->unsettled == 0)

@@ -109,6 +109,8 @@ static const struct {
   { "lunfs " SAN " @ -o unstable_size=64M", LUNFS_EXIT_USAGE, "unknown option 'unstable_size'" },
   { "lunfs " SAN " @ -o cache=write", LUNFS_EXIT_USAGE, "not one of writeback, writethrough, none, page" },
   { "lunfs " SAN " @ -o cache", LUNFS_EXIT_USAGE, "option cache needs a value: cache=writeback|writethrough" },
+  { "lunfs " SAN " @ -o crash_recovery=none", LUNFS_EXIT_USAGE, "not one of auto, resend, inbox" },
+  { "lunfs " SAN " @ -o crash_recovery", LUNFS_EXIT_USAGE, "needs a value: crash_recovery=auto|resend|inbox" },
   { "lunfs " SAN " @ -o cache_size=8191K", LUNFS_EXIT_USAGE, "option cache_size: '8191K' is not a size from 8.0" },
   { "lunfs " SAN " @ -o cache_size=65G", LUNFS_EXIT_USAGE, "is not a size" },
   { "lunfs " SAN " @ -o cache_max_dirty=0", LUNFS_EXIT_USAGE, "option cache_max_dirty: '0' is not a size from 1.0" },
@@ -194,6 +196,20 @@ START_TEST (test_cache)
   ck_assert_uint_eq (lunfs_settings_max_dirty (s), 768 << 20);
   ck_assert_int_eq (s->cache_write_delay_ms, 0);
   ck_assert_uint_eq (s->read_ahead, 256 << 20);
+}
+END_TEST
+
+START_TEST (test_crash_recovery)
+{
+  static const char *const words[] = { "auto", "resend", "inbox" };
+
+  g_autoptr (LunfsSettings) unset = parsed ("lunfs " SAN " @");
+  ck_assert_int_eq ((int) unset->crash_recovery, LUNFS_RECOVERY_AUTO);
+  for (int i = 0; i < (int) G_N_ELEMENTS (words); i++) {
+    g_autofree char *line = g_strdup_printf ("lunfs " SAN " @ -o crash-recovery=%s", words[i]);
+    g_autoptr (LunfsSettings) s = parsed (line);
+    ck_assert_int_eq ((int) s->crash_recovery, LUNFS_RECOVERY_AUTO + i);
+  }
 }
 END_TEST
 
@@ -456,6 +472,7 @@ main (void)
   tcase_add_test (tc, test_defaults);
   tcase_add_test (tc, test_cache);
   tcase_add_test (tc, test_cache_defaults);
+  tcase_add_test (tc, test_crash_recovery);
   tcase_add_loop_test (tc, test_spellings, 0, 4);
   tcase_add_test (tc, test_letters);
   tcase_add_test (tc, test_mount_words);

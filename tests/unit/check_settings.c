@@ -51,6 +51,7 @@ full (void)
   s->log_target = g_strdup ("/var/log/" ODD);
   s->pidfile = g_strdup ("/run/x.pid");
   s->mlock = false;
+  s->crash_recovery = LUNFS_RECOVERY_INBOX;
   return s;
 }
 

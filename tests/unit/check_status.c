@@ -42,6 +42,35 @@ START_TEST (test_texts)
 }
 END_TEST
 
+START_TEST (test_worker)
+{
+  g_autoptr (LunfsSettings) settings = lunfs_settings_new ();
+  LunfsStatus status = { .settings = settings,
+                         .workers_started = 5,
+                         .resent = 4,
+                         .replayed = 3,
+                         .crashes = 2,
+                         .poisoned = 1,
+                         .last_end = "signal 11 (Segmentation fault)",
+                         .recovery = "inbox" };
+  static const struct {
+    const char *name;
+    int value;
+  } numbers[] = { { "started", 5 }, { "resent", 4 }, { "replayed", 3 }, { "crashes", 2 }, { "poisoned", 1 } };
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autofree char *text = lunfs_status_text (&status);
+  JsonObject *o;
+
+  ck_assert (json_parser_load_from_data (parser, text, -1, NULL));
+  o = json_object_get_object_member (json_node_get_object (json_parser_get_root (parser)), "lunfs");
+  o = json_object_get_object_member (o, "worker");
+  for (unsigned i = 0; i < G_N_ELEMENTS (numbers); i++)
+    ck_assert_int_eq (json_object_get_int_member (o, numbers[i].name), numbers[i].value);
+  ck_assert_str_eq (json_object_get_string_member (o, "last_end"), status.last_end);
+  ck_assert_str_eq (json_object_get_string_member (o, "recovery"), status.recovery);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -51,6 +80,7 @@ main (void)
   int failed;
 
   tcase_add_loop_test (tc, test_texts, 0, G_N_ELEMENTS (texts));
+  tcase_add_test (tc, test_worker);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

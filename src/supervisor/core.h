@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Core dumps never go to lunfs's own mount: the process that would have to serve the write is the one that is being dumped,
+ * and both would hang for ever. */
+#ifndef LUNFS_SUPERVISOR_CORE_H
+#define LUNFS_SUPERVISOR_CORE_H
+
+#include <stdbool.h>
+#include <sys/resource.h>
+
+/* The soft limit that was found; zeroed at first. */
+typedef struct {
+  bool known, said;
+  rlim_t soft;
+} LunfsCoreLimit;
+
+/* @pattern: /proc/sys/kernel/core_pattern.  Relative ones are meant for a process whose working directory is /. */
+bool lunfs_core_lands_on (const char *pattern, const char *mountpoint);
+/* Before each worker starts, since the pattern may change: no core dumps from here on, if they would land on @mountpoint. */
+void lunfs_core_keep_off (const char *mountpoint, LunfsCoreLimit *limit);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "supervisor/ending.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+bool
+lunfs_ending_is_fault (int signal)
+{
+  static const int faults[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS };
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (faults); i++)
+    if (signal == faults[i])
+      return true;
+  return false;
+}
+
+void
+lunfs_ending_note (LunfsArenaHeader *header, int wait_state)
+{
+  header->last_signal = WIFSIGNALED (wait_state) ? (uint32_t) WTERMSIG (wait_state) : 0;
+  header->last_status = WIFEXITED (wait_state) ? (uint32_t) WEXITSTATUS (wait_state) : 0;
+  header->last_crashed = lunfs_ending_is_fault ((int) header->last_signal);
+  header->ended++;
+  header->crashes += header->last_crashed;
+}
+
+char *
+lunfs_ending_text (const LunfsArenaHeader *header)
+{
+  if (header->ended == 0)
+    return g_strdup ("");
+  if (header->last_signal)
+    return g_strdup_printf ("signal %u (%s)", header->last_signal, strsignal ((int) header->last_signal));
+  return g_strdup_printf ("status %u", header->last_status);
+}
