@@ -43,6 +43,7 @@ typedef struct {
   uint32_t resent;       /* requests that came again after a worker's death */
   uint32_t request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
+  char device[32];       /* of the mount, as in mountinfo; "" = another program mounted it */
 } LunfsArenaHeader;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
