@@ -88,7 +88,6 @@ become_worker (const LunfsWorkerFds *fds, bool quiet, bool keep_stderr)
     _exit (EXEC_FAILED);
   snprintf (value, sizeof value, "%d,%d,%d,%d", FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3);
   setenv (LUNFS_WORKER_ENV, value, 1);
-  unsetenv ("NOTIFY_SOCKET");
   reset_signals ();
   exec_self ();
   _exit (EXEC_FAILED);

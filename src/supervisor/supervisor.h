@@ -19,6 +19,9 @@ typedef enum {
   LUNFS_MSG_STOP = 3,    /* supervisor -> worker: flush, log out, exit within limit_ms */
   LUNFS_MSG_STOPPED = 4, /* worker -> supervisor: status = LunfsExit (OK or UNFLUSHED), text = what was left.
                             Sent before the worker exits with status 0 in answer to STOP or after the unmount. */
+  LUNFS_MSG_PING = 20,   /* supervisor -> worker: do control thread and lanes still turn? (supervisor/pulse.h) */
+  LUNFS_MSG_PONG = 21,   /* worker -> supervisor: yes */
+  LUNFS_MSG_STORED = 22, /* supervisor -> worker: status: when I am gone, will a successor go on with the mount? */
 } LunfsMessageType;
 
 typedef struct {

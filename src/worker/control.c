@@ -11,7 +11,6 @@
 #include "lunfs/log.h"
 
 #include <string.h>
-#include <unistd.h>
 
 /* ---- status ---- */
 
@@ -36,7 +35,7 @@ lunfs_worker_status (void *user)
   g_autofree LunfsStatusTarget *targets = g_new0 (LunfsStatusTarget, w->askings->len + 1);
   LunfsStatus status = {
     .settings = w->settings,
-    .supervisor_pid = getppid (),
+    .supervisor_pid = w->supervisor,
     .workers_started = w->arena->header->worker_count,
     .resent = w->arena->header->resent,
     .started_us = w->arena->header->started_us,
@@ -228,7 +227,7 @@ handle (void *user, JsonObject *request, JsonObject *answer, GError **error)
 void
 lunfs_worker_listen (LunfsWorker *w)
 {
-  g_autofree char *path = lunfs_control_path ((int) getppid ());
+  g_autofree char *path = lunfs_control_path ((int) w->supervisor);
   g_autoptr (GError) error = NULL;
 
   w->control = lunfs_control_new (path, handle, w, &error);

@@ -16,6 +16,7 @@
 #include "supervisor/supervisor.h"
 
 typedef struct LunfsWorker LunfsWorker;
+typedef struct LunfsWorkerPing LunfsWorkerPing;
 
 /* The data path of one LUN. */
 typedef struct {
@@ -81,6 +82,12 @@ struct LunfsWorker {
   unsigned running_rows;
   int exit_status;
   LunfsExit stop_status;
+
+  /* the supervisor */
+  LunfsWorkerPing *ping;
+  bool stored;   /* a successor of it goes on with the mount */
+  bool orphaned; /* it is gone, and no successor comes */
+  int64_t orphan_until_us;
 };
 
 /* rows.c */
@@ -105,6 +112,17 @@ void lunfs_worker_free_askings (LunfsWorker *w);
 /* control.c */
 char *lunfs_worker_status (void *user);
 void lunfs_worker_listen (LunfsWorker *w);
+
+/* ping.c */
+LunfsWorkerPing *lunfs_worker_ping_new (const LunfsWorker *w); /* free with g_free when the lanes have stopped */
+/* Answered with LUNFS_MSG_PONG when every lane has been round. */
+void lunfs_worker_ping (LunfsWorker *w);
+
+/* orphan.c */
+/* The supervisor is gone.  May not return. */
+void lunfs_worker_orphaned (LunfsWorker *w);
+/* After the flush: what the supervisor would have tidied up. */
+void lunfs_worker_orphan_end (LunfsWorker *w);
 
 /* stop.c */
 /* Flush, log out, end, within @limit_ms; called again with 0: at once. */

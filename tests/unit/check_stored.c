@@ -2,6 +2,7 @@
 /* What a killed supervisor leaves to the next one: descriptors, settings, the lock on the arena. */
 #include "config.h"
 
+#include "supervisor/adopt.h"
 #include "supervisor/notify.h"
 #include "supervisor/sole.h"
 #include "supervisor/stored.h"
@@ -208,6 +209,31 @@ START_TEST (test_dirty)
   last->kept = 0;
   a->ranges[LUNFS_ARENA_RANGES - 1].kept = 1;
   ck_assert (lunfs_stored_has_dirty (a));
+}
+END_TEST
+
+/* Nothing there, nothing left to write in it, or nothing we know: new, new, and refused. */
+START_TEST (test_adopt)
+{
+  g_autoptr (LunfsSettings) s = settings ();
+  g_autoptr (LunfsArena) arena = lunfs_arena_create (20 * LUNFS_CHUNK_BYTES, NULL);
+  g_autoptr (GError) error = NULL;
+  LunfsStored stored = { -1, -1, -1 };
+  LunfsAdopted got;
+
+  ck_assert (lunfs_adopt (&stored, s, &got, &error) && !got.arena && !got.mounted);
+  stored.arena_fd = dup (arena->fd);
+  ck_assert (lunfs_adopt (&stored, s, &got, &error) && !got.arena && !got.mounted);
+  arena->pages[3].kept = 1;
+  stored.arena_fd = dup (arena->fd);
+  ck_assert (lunfs_adopt (&stored, s, &got, &error) && got.arena && !got.mounted);
+  ck_assert_uint_eq (got.arena->pages[3].kept, 1);
+  lunfs_arena_free (got.arena);
+  arena->header->version++;
+  stored.arena_fd = dup (arena->fd);
+  ck_assert (!lunfs_adopt (&stored, s, &got, &error));
+  ck_assert_ptr_nonnull (strstr (error->message, "start the version that made it"));
+  ck_assert_int_eq (stored.arena_fd, -1);
 }
 END_TEST
 
@@ -420,6 +446,7 @@ main (void)
   tcase_add_test (tc, test_fixed_settings_stay);
   tcase_add_test (tc, test_take);
   tcase_add_test (tc, test_dirty);
+  tcase_add_test (tc, test_adopt);
   tcase_add_test (tc, test_sole_waits);
   tcase_add_test (tc, test_sole_kills);
   tcase_add_loop_test (tc, test_notify_store, 0, 3);
