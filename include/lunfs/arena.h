@@ -89,6 +89,7 @@ typedef struct {
   uint32_t poisoned; /* requests answered with EIO because workers crashed over them */
   uint32_t nsuspects;
   LunfsArenaSuspect suspects[LUNFS_ARENA_SUSPECTS];
+  char device[32];       /* of the mount, as in mountinfo; "" = another program mounted it */
 } LunfsArenaHeader;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */

@@ -6,6 +6,7 @@
 #include "lunfs/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -78,21 +79,31 @@ check_type (const LunfsSettings *s, const char *text, mode_t mode, GError **erro
   return true;
 }
 
+/* After a start by a service manager that may have kept our mount (supervisor/stored.h), nobody answers there until we do: the
+ * kernel tells what it knows without asking. */
+static int
+look (const char *path, struct statx *out)
+{
+  int flags = g_getenv ("LISTEN_FDS") ? AT_STATX_DONT_SYNC : AT_STATX_SYNC_AS_STAT;
+
+  return statx (AT_FDCWD, path, flags, STATX_BASIC_STATS, out);
+}
+
 bool
 lunfs_mountpoint_check (LunfsSettings *s, const char *text, GError **error)
 {
-  struct stat st;
+  struct statx st;
   if (g_str_has_prefix (text, FD_PREFIX))
     return check_fd (s, text, error);
-  if (stat (text, &st) < 0)
+  if (look (text, &st) < 0)
     return failed (text, errno, error);
-  if (!check_type (s, text, st.st_mode, error))
+  if (!check_type (s, text, st.stx_mode, error))
     return false;
   char *path = realpath (text, NULL);
   if (!path)
     return failed (text, errno, error);
   s->mountpoint = g_strdup (path);
-  s->mount_is_file = S_ISREG (st.st_mode);
+  s->mount_is_file = S_ISREG (st.stx_mode);
   free (path);
   return true;
 }

@@ -179,7 +179,8 @@ check_header (const LunfsArenaHeader *h, uint64_t size, GError **error)
     return misfit (h, error);
   if (h->total_bytes != size || layout (h->nchunks).total != size)
     return refuse (error, "its sizes do not fit together");
-  if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE || h->isid_random > 0xffffff)
+  if (h->init_bytes > LUNFS_ARENA_INIT_MAX || h->max_write > LUNFS_MAX_WRITE || h->isid_random > 0xffffff
+      || !memchr (h->device, 0, sizeof h->device))
     return refuse (error, "its header is damaged");
   return true;
 }

@@ -84,24 +84,41 @@ open_locked (const char *path)
   }
 }
 
-/* The living holder's process number, or 0; @mountpoint: RECORD_BYTES. */
-static int
-read_holder (int fd, char *mountpoint)
+static bool
+is_living (int pid, unsigned long long ticks)
+{
+  return pid > 0 && ticks && start_time (pid) == ticks;
+}
+
+typedef struct {
+  int pid; /* the supervisor's; 0 = nobody */
+  bool living;
+  char mountpoint[RECORD_BYTES];
+} Holder;
+
+static Holder
+read_holder (int fd)
 {
   char text[RECORD_BYTES] = "";
   ssize_t n = pread (fd, text, sizeof text - 1, 0);
-  unsigned long long ticks = 0;
-  int pid = 0;
+  unsigned long long ticks = 0, worker_ticks = 0;
+  Holder holder = { 0 };
+  int worker = 0;
 
-  if (n <= 0 || sscanf (text, "%d %llu %1023[^\n]", &pid, &ticks, mountpoint) != 3 || pid <= 0)
-    return 0;
-  return ticks && start_time (pid) == ticks ? pid : 0;
+  if (n <= 0
+      || sscanf (text, "%d %llu %d %llu %1023[^\n]", &holder.pid, &ticks, &worker, &worker_ticks, holder.mountpoint)
+             != 5)
+    return (Holder){ 0 };
+  holder.living = is_living (holder.pid, ticks) || is_living (worker, worker_ticks);
+  return holder;
 }
 
 static bool
 write_holder (int fd, int pid, const char *mountpoint)
 {
-  g_autofree char *text = g_strdup_printf ("%d %llu %.900s\n", pid, start_time (pid), mountpoint);
+  int worker = (int) getpid ();
+  g_autofree char *text =
+      g_strdup_printf ("%d %llu %d %llu %.900s\n", pid, start_time (pid), worker, start_time (worker), mountpoint);
 
   return ftruncate (fd, 0) == 0 && pwrite (fd, text, strlen (text), 0) == (ssize_t) strlen (text);
 }
@@ -110,14 +127,14 @@ bool
 lunfs_claim_take (const char *key, int pid, const char *mountpoint, char **out_holder)
 {
   g_autofree char *path = claim_path (key);
-  char where[RECORD_BYTES];
-  int fd = open_locked (path), holder;
+  int fd = open_locked (path);
+  Holder holder;
 
   if (fd < 0)
     return true;
-  holder = read_holder (fd, where);
-  if (holder && holder != pid) {
-    *out_holder = g_strdup_printf ("%s (lunfs process %d)", where, holder);
+  holder = read_holder (fd);
+  if (holder.living && holder.pid != pid) {
+    *out_holder = g_strdup_printf ("%s (lunfs process %d)", holder.mountpoint, holder.pid);
     close (fd);
     return false;
   }
@@ -131,12 +148,11 @@ void
 lunfs_claim_drop (const char *key, int pid)
 {
   g_autofree char *path = claim_path (key);
-  char where[RECORD_BYTES];
   int fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
   if (fd < 0)
     return;
-  if (lock_soon (fd) && read_holder (fd, where) == pid)
+  if (lock_soon (fd) && read_holder (fd).pid == pid)
     unlink (path);
   close (fd);
 }

@@ -55,8 +55,8 @@ is_current (int fd, const char *path)
          && ours.st_dev == there.st_dev;
 }
 
-static int
-lock (uint32_t isid)
+int
+lunfs_isid_lock (uint32_t isid)
 {
   g_autofree char *path = lock_path (isid);
   g_autofree char *dir = g_path_get_dirname (path);
@@ -71,7 +71,7 @@ lock (uint32_t isid)
       return fd;
     close (fd);
   }
-  lunfs_debug (SUPERVISOR, "no lock on %s: %s; the ISID is random", path, g_strerror (errno));
+  lunfs_debug (SUPERVISOR, "no lock on %s: %s", path, g_strerror (errno));
   if (fd >= 0)
     close (fd);
   return -1;
@@ -93,6 +93,6 @@ lunfs_isid_choose (const LunfsSettings *settings, int *out_lock_fd)
 {
   uint32_t isid = hash (settings);
 
-  *out_lock_fd = lock (isid);
+  *out_lock_fd = lunfs_isid_lock (isid);
   return *out_lock_fd >= 0 ? isid : g_random_int () & 0xffffff;
 }

@@ -12,6 +12,9 @@
  * *out_lock_fd: keep it open as long as the mount lives; -1 if no lock could be made (then the number is random too). */
 uint32_t lunfs_isid_choose (const LunfsSettings *settings, int *out_lock_fd);
 
+/* The number is given: go on with a mount that has it.  -1 if there can be no lock. */
+int lunfs_isid_lock (uint32_t isid);
+
 /* The mount is gone: remove the lock file.  @lock_fd is closed; -1 is fine. */
 void lunfs_isid_release (uint32_t isid, int lock_fd);
 

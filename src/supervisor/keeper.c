@@ -8,12 +8,10 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -23,12 +21,11 @@
 #include "lunfs/arena.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "supervisor/beat.h"
 #include "supervisor/core.h"
 #include "supervisor/ending.h"
-#include "supervisor/init.h"
+#include "supervisor/holdings.h"
 #include "supervisor/isid.h"
-#include "supervisor/mount.h"
-#include "supervisor/policy.h"
 #include "supervisor/protect.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
@@ -37,8 +34,11 @@
 #define SECOND_US INT64_C (1000000)
 
 typedef struct {
-  const LunfsSettings *settings;
+  LunfsSettings *settings;
   LunfsPolicy policy;
+  LunfsPulse pulse;
+  LunfsNotify *notify;
+  LunfsStored stored; /* what we were started with */
   LunfsMount *mount;
   LunfsArena *arena;
   LunfsUpgrade *upgrade;
@@ -48,10 +48,9 @@ typedef struct {
   int report_fd;  /* the waiting command; -1 = none (any more) */
   int control_fd; /* this worker's; -1 = none */
   pid_t worker;   /* 0 = none */
-  char *pidfile;  /* absolute, or NULL */
   LunfsCoreLimit core_limit;
   bool keep_stderr, hup_stops;
-  bool finished, unmounted, said_busy;
+  bool finished, unmounted, said_busy, adopted;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
   char ended[80];                               /* how the last worker ended, in words */
 } Keeper;
@@ -66,6 +65,14 @@ close_control (Keeper *k)
   if (k->control_fd >= 0)
     close (k->control_fd);
   k->control_fd = -1;
+}
+
+/* What the worker has to know when we are gone: whether there will be a successor. */
+static void
+tell_stored (Keeper *k)
+{
+  if (k->control_fd >= 0)
+    lunfs_message_send (k->control_fd, LUNFS_MSG_STORED, lunfs_notify_is_stored (k->notify), 0, NULL);
 }
 
 static bool
@@ -92,6 +99,8 @@ spawn (Keeper *k, GError **error)
   }
   k->worker = pid;
   k->control_fd = pair[0];
+  lunfs_pulse_answered (&k->pulse);
+  tell_stored (k);
   lunfs_debug (SUPERVISOR, "worker %ld started, number %u", (long) pid, k->arena->header->worker_count);
   return true;
 }
@@ -117,7 +126,7 @@ notify_serving (const Keeper *k)
   if (!k->policy.ready || k->arena->header->worker_count == 1)
     return;
   status = g_strdup_printf ("STATUS=%s on %s", k->settings->source_text, k->settings->mountpoint);
-  lunfs_ready_notify (status);
+  lunfs_notify_say (k->notify, status);
 }
 
 static void
@@ -135,7 +144,9 @@ read_control (Keeper *k)
     case LUNFS_RECEIVED_MESSAGE:
       break;
     }
-    if (m.type == LUNFS_MSG_SERVING) {
+    if (m.type == LUNFS_MSG_PONG) {
+      lunfs_pulse_answered (&k->pulse);
+    } else if (m.type == LUNFS_MSG_SERVING) {
       notify_serving (k);
       handle (k, LUNFS_EVENT_SERVING, 0);
     } else if (m.type == LUNFS_MSG_SETTLED) {
@@ -187,7 +198,7 @@ say_end (const Keeper *k)
                             (long) k->worker, how, (MAX (wait_us, 0) + 999) / 1000);
   lunfs_warning ("%s", text);
   status = g_strdup_printf ("STATUS=%s", text);
-  lunfs_ready_notify (status);
+  lunfs_notify_say (k->notify, status);
 }
 
 static void
@@ -231,11 +242,11 @@ become_ready (Keeper *k)
 
   if (!k->policy.settled && k->settings->login_wait > 0)
     say_unsettled (k);
-  state = g_strdup_printf ("READY=1\nSTATUS=%s on %s%s%s", k->settings->source_text, k->settings->mountpoint,
-                           *k->text ? ": " : "", k->text);
-  if (k->pidfile)
-    lunfs_ready_write_pidfile (k->pidfile);
-  lunfs_ready_notify (state);
+  state = g_strdup_printf ("READY=1\nMAINPID=%ld\nSTATUS=%s on %s%s%s", (long) getpid (), k->settings->source_text,
+                           k->settings->mountpoint, *k->text ? ": " : "", k->text);
+  if (k->settings->pidfile)
+    lunfs_ready_write_pidfile (k->settings->pidfile);
+  lunfs_notify_say (k->notify, state);
   lunfs_info ("%s serves on %s", k->settings->source_text, k->settings->mountpoint);
   if (*k->text)
     lunfs_warning ("%s", k->text);
@@ -250,7 +261,7 @@ ask_to_stop (Keeper *k)
 {
   if (k->said_busy && !k->unmounted)
     lunfs_warning ("%s: still in use: its users lose it now", k->settings->mountpoint);
-  lunfs_ready_notify ("STOPPING=1\nSTATUS=writing what is left to the target");
+  lunfs_notify_say (k->notify, LUNFS_NOTIFY_WRITING);
   if (k->control_fd < 0 || !lunfs_message_send (k->control_fd, LUNFS_MSG_STOP, 0, k->policy.stop_limit_ms, NULL))
     lunfs_debug (SUPERVISOR, "the worker does not hear that it should stop");
 }
@@ -261,6 +272,8 @@ try_unmount (Keeper *k)
   if (k->unmounted)
     return;
   k->unmounted = lunfs_mount_try_unmount (k->mount);
+  if (k->unmounted)
+    lunfs_notify_say (k->notify, LUNFS_NOTIFY_WRITING);
   if (k->unmounted || k->said_busy)
     return;
   k->said_busy = true;
@@ -268,7 +281,7 @@ try_unmount (Keeper *k)
       "%s is in use (an open file, a loop device, a working directory): serving it for up to %" G_GINT64_FORMAT
       " s more; stop its users, or send the signal again",
       k->settings->mountpoint, k->policy.linger_us / SECOND_US);
-  lunfs_ready_notify ("STOPPING=1\nSTATUS=waiting for the users of the mount");
+  lunfs_notify_say (k->notify, LUNFS_NOTIFY_STOPPING "\nSTATUS=waiting for the users of the mount");
 }
 
 /* ---- actions of an upgrade ---- */
@@ -384,22 +397,25 @@ lose_command (Keeper *k)
 static int
 timeout_ms (const Keeper *k)
 {
-  int64_t at = lunfs_policy_deadline (&k->policy);
+  int64_t at = MIN (lunfs_policy_deadline (&k->policy), k->pulse.next_us);
 
-  if (at == LUNFS_NEVER)
-    return -1;
   return (int) CLAMP ((at - g_get_monotonic_time () + 999) / 1000, 0, G_MAXINT);
 }
 
 static void
 loop (Keeper *k)
 {
+  LunfsBeat beat = { .pulse = &k->pulse, .notify = k->notify, .mount = k->mount, .policy = &k->policy };
+
   while (!k->finished) {
     struct pollfd p[] = { { .fd = k->signal_fd, .events = POLLIN },
                           { .fd = k->control_fd, .events = POLLIN },
                           { .fd = k->report_fd },
-                          { .fd = lunfs_upgrade_fd (k->upgrade), .events = POLLIN } };
+                          { .fd = lunfs_upgrade_fd (k->upgrade), .events = POLLIN },
+                          { .fd = -1 },
+                          { .fd = -1 } };
 
+    lunfs_notify_pollfds (k->notify, &p[4]);
     if (poll (p, G_N_ELEMENTS (p), timeout_ms (k)) < 0 && errno != EINTR) {
       lunfs_error ("poll: %s", g_strerror (errno));
       g_usleep (SECOND_US / 10);
@@ -413,30 +429,16 @@ loop (Keeper *k)
       lose_command (k);
     if (p[3].revents && p[3].fd == lunfs_upgrade_fd (k->upgrade))
       read_answer (k);
+    if (lunfs_notify_polled (k->notify, &p[4]))
+      tell_stored (k);
+    beat.worker = k->worker;
+    beat.control_fd = k->control_fd;
+    lunfs_beat (&beat);
     handle (k, LUNFS_EVENT_TICK, 0);
   }
 }
 
 /* ---- beginning and end ---- */
-
-static int
-settings_memfd (const LunfsSettings *settings, GError **error)
-{
-  char *text = lunfs_settings_to_text (settings);
-  size_t len = strlen (text);
-  int fd = memfd_create ("lunfs-settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  bool ok = fd >= 0 && write (fd, text, len) == (ssize_t) len
-            && fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
-
-  explicit_bzero (text, len);
-  g_free (text);
-  if (ok)
-    return fd;
-  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NOMEM, "cannot hand over the settings: %s", g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
-  return -1;
-}
 
 static bool
 catch_signals (Keeper *k, GError **error)
@@ -470,44 +472,53 @@ open_log (const LunfsSettings *s, GError **error)
   return lunfs_log_open (target, (LunfsLogLevel) s->log_level, s->debug_mask, error);
 }
 
-/* Everything that can fail comes before the mount, but for INIT. */
-/* Room for requests and, beside it, for what is kept until it is synchronised: neither can take the other's.  By default
- * so much that the requests of a LUN that does not answer never keep the others, or the status file, waiting for memory.
- * It is address space until it is used. */
-static uint64_t
-arena_bytes (const LunfsSettings *s)
+static bool
+hold (Keeper *k, GError **error)
 {
-  uint64_t requests = s->buffer_size ? s->buffer_size : (uint64_t) s->max_background * LUNFS_MAX_WRITE + (64 << 20);
+  LunfsHoldings h;
+  bool ok = lunfs_holdings_make (&h, k->settings, &k->stored, error);
 
-  return requests + s->cache_size;
+  k->mount = h.mount;
+  k->arena = h.arena;
+  k->settings_fd = h.settings_fd;
+  k->isid_lock_fd = h.isid_lock_fd;
+  k->adopted = h.adopted;
+  if (ok) {
+    k->upgrade = lunfs_upgrade_new (k->arena->header);
+    lunfs_holdings_store (&h, k->notify);
+  }
+  return ok;
 }
 
+/* Said here for all workers: they are allowed as little as we are. */
+static void
+protect (bool lock_memory)
+{
+  g_autofree char *refused = NULL;
+
+  lunfs_protect_process (lock_memory, &refused);
+  if (refused)
+    lunfs_warning ("%s", refused);
+}
+
+/* Everything that can fail comes before the mount, but for INIT. */
 static bool
 set_up (Keeper *k, GError **error)
 {
-  const LunfsSettings *s = k->settings;
+  LunfsSettings *s = k->settings;
+  char *relative = s->pidfile;
 
+  s->pidfile = relative ? g_canonicalize_filename (relative, NULL) : NULL; /* the worker removes it if we cannot */
+  g_free (relative);
   prctl (PR_SET_NAME, "lunfs-super");
-  if (s->pidfile)
-    k->pidfile = g_canonicalize_filename (s->pidfile, NULL);
-  if (k->pidfile && !lunfs_ready_check_pidfile (k->pidfile, error))
+  if (s->pidfile && !lunfs_ready_check_pidfile (s->pidfile, error))
     return false;
   if (!open_log (s, error) || !catch_signals (k, error))
     return false;
   if (chdir ("/") < 0)
     lunfs_debug (SUPERVISOR, "chdir: %s", g_strerror (errno));
-  lunfs_protect_process (s->mlock);
-  k->settings_fd = settings_memfd (s, error);
-  if (k->settings_fd < 0)
-    return false;
-  k->arena = lunfs_arena_create (arena_bytes (s), error);
-  if (!k->arena)
-    return false;
-  k->upgrade = lunfs_upgrade_new (k->arena->header);
-  k->arena->header->isid_random = lunfs_isid_choose (s, &k->isid_lock_fd);
-  k->mount = lunfs_mount_new (s, error);
-  return k->mount
-         && lunfs_init_answer (lunfs_mount_fd (k->mount), k->arena->header, (uint32_t) s->max_background, error);
+  protect (s->mlock);
+  return hold (k, error);
 }
 
 static void
@@ -515,17 +526,20 @@ tear_down (Keeper *k)
 {
   if (k->arena)
     lunfs_isid_release (k->arena->header->isid_random, k->isid_lock_fd);
-  if (k->pidfile && k->policy.ready)
-    unlink (k->pidfile);
+  if (k->settings->pidfile && k->policy.ready)
+    unlink (k->settings->pidfile);
   close_control (k);
-  lunfs_mount_free (k->mount);
+  if (k->mount) {
+    lunfs_notify_say (k->notify, LUNFS_NOTIFY_EXTEND);
+    lunfs_mount_free (k->mount);
+    lunfs_notify_store_clear (k->notify, lunfs_stored_names);
+  }
   lunfs_upgrade_free (k->upgrade);
   lunfs_arena_free (k->arena);
   if (k->settings_fd >= 0)
     close (k->settings_fd);
   if (k->signal_fd >= 0)
     close (k->signal_fd);
-  g_free (k->pidfile);
 }
 
 static const char *
@@ -580,6 +594,9 @@ run (Keeper *k)
   lunfs_policy_init (&k->policy, s->login_wait * SECOND_US, s->stop_timeout * SECOND_US, g_get_monotonic_time ());
   k->policy.waited_for = !s->foreground;
   k->policy.linger_us = lunfs_mount_is_ours (k->mount) ? s->stop_timeout * SECOND_US / 2 : 0;
+  if (k->adopted)
+    lunfs_policy_adopt (&k->policy);
+  lunfs_pulse_init (&k->pulse, lunfs_notify_watchdog_us (k->notify), g_get_monotonic_time ());
   handle (k, LUNFS_EVENT_TICK, 0);
   loop (k);
   status = k->policy.status;
@@ -596,8 +613,11 @@ lunfs_supervisor_run (LunfsSettings *settings)
   };
   int status;
 
+  k.notify = lunfs_notify_new ();
+  lunfs_stored_take (&k.stored);
   k.keep_stderr = settings->foreground || g_strcmp0 (settings->log_target, "stderr") == 0;
-  if (!settings->foreground && !lunfs_ready_fork (&k.report_fd, &status))
-    return status;
-  return run (&k);
+  if (settings->foreground || lunfs_ready_fork (&k.report_fd, &status))
+    status = run (&k);
+  lunfs_notify_free (k.notify);
+  return status;
 }

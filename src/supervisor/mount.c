@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 #include "supervisor/mountinfo.h"
 #include "supervisor/mount_error.h"
+#include "supervisor/unmount.h"
 
 #include "fuse/fuse_api.h"
 
@@ -29,6 +29,7 @@ struct LunfsMount {
   int fd; /* the session's */
   char *mountpoint;
   char *device; /* of the mount, as in mountinfo; NULL: mounted by another program */
+  bool adopted; /* it was there before us */
 };
 
 /* ---- what libfuse and its helper print ---- */
@@ -133,14 +134,14 @@ new_session (const LunfsSettings *settings)
 }
 
 static LunfsMount *
-mount_session (const LunfsSettings *settings)
+mount_session (const LunfsSettings *settings, const char *where)
 {
   struct fuse_session *session = new_session (settings);
   LunfsMount *mount;
 
   if (!session)
     return NULL;
-  if (fuse_session_mount (session, settings->mountpoint) != 0) {
+  if (fuse_session_mount (session, where) != 0) {
     fuse_session_destroy (session);
     return NULL;
   }
@@ -181,7 +182,7 @@ lunfs_mount_new (const LunfsSettings *settings, GError **error)
   if (!check_point (settings, error))
     return NULL;
   capture = capture_start ();
-  mount = mount_session (settings);
+  mount = mount_session (settings, settings->mountpoint);
   said = g_strchomp (capture_end (&capture));
   if (!mount) {
     lunfs_mount_explain (settings, said, error);
@@ -196,21 +197,18 @@ lunfs_mount_new (const LunfsSettings *settings, GError **error)
   return mount;
 }
 
-/* The directory was renamed, or another mount stands on ours: libfuse would unmount by path, whatever is there. */
-static void
-unmount_elsewhere (const LunfsMount *mount)
+LunfsMount *
+lunfs_mount_adopt (const LunfsSettings *settings, int fd, const char *device)
 {
-  bool hidden;
-  g_autofree char *path = lunfs_mountinfo_find (mount->device, &hidden);
-  const char *argv[] = { "fusermount3", "-u", "-z", "--", path, NULL };
+  g_autofree char *where = g_strdup_printf (DEV_FD "%d", fd);
+  LunfsMount *mount = mount_session (settings, where);
 
-  if (hidden && !path)
-    lunfs_error ("something else is mounted on top of %s: it stays, and so does ours beneath it: unmount both by hand",
-                 mount->mountpoint);
-  if (!path || (geteuid () == 0 && umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0))
-    return;
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL))
-    lunfs_error ("%s (mounted as %s) could not be unmounted: do it by hand", path, mount->mountpoint);
+  if (!mount)
+    return NULL;
+  mount->adopted = true;
+  mount->mountpoint = g_strdup (settings->mountpoint);
+  mount->device = g_strdup (device);
+  return mount;
 }
 
 /* Put a broken descriptor in the place of /dev/fuse: libfuse takes that for "unmounted already". */
@@ -235,8 +233,10 @@ lunfs_mount_free (LunfsMount *mount)
     return;
   if (mount->device)
     there = lunfs_mountinfo_device (mount->mountpoint);
-  if (mount->device && g_strcmp0 (there, mount->device) != 0 && lunfs_mount_is_alive (mount)) {
-    unmount_elsewhere (mount);
+  /* The directory was renamed, or another mount stands on ours: libfuse would unmount by path, whatever is there.  And
+   * what it has not mounted it does not unmount. */
+  if (mount->device && (mount->adopted || g_strcmp0 (there, mount->device) != 0) && lunfs_mount_is_alive (mount)) {
+    lunfs_unmount_lazily (mount->device, mount->mountpoint);
     disconnect (mount);
   }
   fuse_session_unmount (mount->session); /* by path, unless it is disconnected: then it only frees */
@@ -255,19 +255,13 @@ lunfs_mount_is_ours (const LunfsMount *mount)
 bool
 lunfs_mount_try_unmount (const LunfsMount *mount)
 {
-  bool hidden = false;
-  g_autofree char *path = mount->device ? lunfs_mountinfo_find (mount->device, &hidden) : NULL;
-  const char *argv[] = { "fusermount3", "-u", "-q", "--", path, NULL };
-  int status = 0;
+  return mount->device && lunfs_unmount_unused (mount->device);
+}
 
-  if (!path)
-    return mount->device && !hidden;
-  if (geteuid () == 0)
-    return umount2 (path, UMOUNT_NOFOLLOW) == 0;
-  return g_spawn_sync (NULL, (char **) argv, NULL,
-                       G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL,
-                       NULL, &status, NULL)
-         && status == 0;
+const char *
+lunfs_mount_device (const LunfsMount *mount)
+{
+  return mount->device;
 }
 
 int
@@ -277,9 +271,15 @@ lunfs_mount_fd (const LunfsMount *mount)
 }
 
 bool
-lunfs_mount_is_alive (const LunfsMount *mount)
+lunfs_mount_is_alive_fd (int fuse_fd)
 {
-  struct pollfd p = { .fd = mount->fd };
+  struct pollfd p = { .fd = fuse_fd };
 
   return poll (&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLNVAL));
+}
+
+bool
+lunfs_mount_is_alive (const LunfsMount *mount)
+{
+  return lunfs_mount_is_alive_fd (mount->fd);
 }

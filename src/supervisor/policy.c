@@ -84,6 +84,12 @@ lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_u
   };
 }
 
+void
+lunfs_policy_adopt (LunfsPolicy *p)
+{
+  p->served = p->settled = true;
+}
+
 int64_t
 lunfs_policy_backoff_us (unsigned short_lives)
 {

@@ -99,6 +99,9 @@ typedef struct {
 
 /* Sets waited_for; a process in the foreground clears it. */
 void lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_us, int64_t now_us);
+/* Before the first event: the mount has been served before.  It is ready when a worker serves, lives on whatever the logins
+ * say, and does not end because workers die early. */
+void lunfs_policy_adopt (LunfsPolicy *p);
 /* @status counts for SETTLED and STOPPED (LunfsExit), and for EXITED (a signal's number, 0 = none).  Returns LUNFS_DO_... bits. */
 unsigned lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t now_us);
 /* When the next TICK is due; LUNFS_NEVER if none. */

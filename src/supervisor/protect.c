@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <linux/capability.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,6 +18,8 @@
 
 #include "lunfs/log.h"
 
+#define SPARED_SCORE (-900) /* hardly anything is chosen later */
+
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
@@ -23,23 +27,31 @@
 #define MCL_ONFAULT 4
 #endif
 
-static void
+/* Perhaps OOMScoreAdjust= of a service has done it for us. */
+static bool
 spare_from_oom (void)
 {
   static const char score[] = "-1000";
-  int fd = open ("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  int fd = open ("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  char now[16] = "";
+  bool spared = false;
 
-  if (fd < 0 || write (fd, score, strlen (score)) < 0)
+  if (fd >= 0 && read (fd, now, sizeof now - 1) > 0)
+    spared = pwrite (fd, score, strlen (score), 0) > 0 || atoi (now) <= SPARED_SCORE;
+  if (!spared)
     lunfs_debug (SUPERVISOR, "no protection from the OOM killer: %s", g_strerror (errno));
   if (fd >= 0)
     close (fd);
+  return spared;
 }
 
-static void
+static bool
 become_io_flusher (void)
 {
-  if (prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
-    lunfs_debug (SUPERVISOR, "no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): %s", g_strerror (errno));
+  if (prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)
+    return true;
+  lunfs_debug (SUPERVISOR, "no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): %s", g_strerror (errno));
+  return false;
 }
 
 static bool
@@ -75,10 +87,32 @@ lock_all (void)
   return false;
 }
 
-bool
-lunfs_protect_process (bool lock_memory)
+/* What comes of what was refused, and what helps; NULL for nothing. */
+static char *
+describe (bool unlocked, bool unspared, bool waits)
 {
-  spare_from_oom ();
-  become_io_flusher ();
-  return lock_memory && lock_all ();
+  GString *text;
+
+  if (!unlocked && !unspared && !waits)
+    return NULL;
+  text = g_string_new ("lunfs is not protected when memory is short:");
+  if (unlocked)
+    g_string_append (text,
+                     " it may be swapped out (LimitMEMLOCK=infinity, ulimit -l unlimited or CAP_IPC_LOCK helps),");
+  if (unspared)
+    g_string_append (text, " the OOM killer may choose it (OOMScoreAdjust=-1000 or CAP_SYS_RESOURCE helps),");
+  if (waits)
+    g_string_append (text, " it may wait for the disks that it serves (CAP_SYS_RESOURCE helps: no PR_SET_IO_FLUSHER),");
+  text->str[text->len - 1] = '.';
+  return g_string_free (text, FALSE);
+}
+
+bool
+lunfs_protect_process (bool lock_memory, char **out_refused)
+{
+  bool spared = spare_from_oom (), flusher = become_io_flusher (), locked = lock_memory && lock_all ();
+
+  if (out_refused)
+    *out_refused = describe (lock_memory && !locked, !spared, !flusher);
+  return locked;
 }

@@ -5,13 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,29 +113,6 @@ lunfs_ready_detach (bool keep_stderr)
     close (fd);
 }
 
-void
-lunfs_ready_notify (const char *state)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  const char *path = getenv ("NOTIFY_SOCKET");
-  size_t len = path ? strlen (path) : 0;
-  int fd;
-
-  if (len < 2 || len >= sizeof address.sun_path || (*path != '/' && *path != '@'))
-    return;
-  memcpy (address.sun_path, path, len);
-  if (*path == '@')
-    address.sun_path[0] = '\0'; /* abstract */
-  fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return;
-  if (sendto (fd, state, strlen (state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *) &address,
-              (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len))
-      < 0)
-    lunfs_debug (SUPERVISOR, "no notification to %s: %s", path, g_strerror (errno));
-  close (fd);
-}
-
 bool
 lunfs_ready_check_pidfile (const char *path, GError **error)
 {
@@ -162,4 +136,13 @@ lunfs_ready_write_pidfile (const char *path)
     lunfs_warning ("cannot write the pid file %s: %s", path, g_strerror (errno));
   if (fd >= 0)
     close (fd);
+}
+
+void
+lunfs_ready_remove_pidfile (const char *path, long pid)
+{
+  g_autofree char *text = NULL;
+
+  if (g_file_get_contents (path, &text, NULL, NULL) && strtol (text, NULL, 10) == pid)
+    unlink (path);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Telling the outside: the command that waits for its background process, systemd, the pid file. */
+/* Telling the outside: the command that waits for its background process, the pid file. */
 #ifndef LUNFS_SUPERVISOR_READY_H
 #define LUNFS_SUPERVISOR_READY_H
 
@@ -14,12 +14,11 @@ void lunfs_ready_report (int *fd, int status, const char *text);
 /* Standard input, output and (unless @keep_stderr) error to /dev/null. */
 void lunfs_ready_detach (bool keep_stderr);
 
-/* systemd's notification protocol, if $NOTIFY_SOCKET is set: "READY=1\nSTATUS=..." */
-void lunfs_ready_notify (const char *state);
-
 /* Before mounting: can it be written? */
 bool lunfs_ready_check_pidfile (const char *path, GError **error);
 /* Warns if it cannot be written. */
 void lunfs_ready_write_pidfile (const char *path);
+/* If it names @pid. */
+void lunfs_ready_remove_pidfile (const char *path, long pid);
 
 #endif

@@ -80,7 +80,6 @@ become_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool quie
   snprintf (value, sizeof value, "%d,%d,%d,%d;%d,%d", FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3,
             LUNFS_PROTOCOL, LUNFS_SETTINGS_FORMAT);
   setenv (LUNFS_WORKER_ENV, value, 1);
-  unsetenv ("NOTIFY_SOCKET");
   reset_signals ();
   lunfs_program_exec (program, PROGRAM_FD, NULL);
   _exit (EXEC_FAILED);

@@ -23,6 +23,9 @@ typedef enum {
   LUNFS_MSG_LEAVE = 6, /* supervisor -> worker: read no more requests, answer those that were read, leave the rest to a
                             successor; within limit_ms */
   LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It exits with status 0. */
+  LUNFS_MSG_PING = 20,   /* supervisor -> worker: do control thread and lanes still turn? (supervisor/pulse.h) */
+  LUNFS_MSG_PONG = 21,   /* worker -> supervisor: yes */
+  LUNFS_MSG_STORED = 22, /* supervisor -> worker: status: when I am gone, will a successor go on with the mount? */
 } LunfsMessageType;
 
 typedef struct {

@@ -12,7 +12,6 @@
 #include "supervisor/ending.h"
 
 #include <string.h>
-#include <unistd.h>
 
 /* ---- status ---- */
 
@@ -38,7 +37,7 @@ lunfs_worker_status (void *user)
   g_autofree char *last_end = lunfs_ending_text (w->arena->header);
   LunfsStatus status = {
     .settings = w->settings,
-    .supervisor_pid = getppid (),
+    .supervisor_pid = w->supervisor,
     .workers_started = w->arena->header->worker_count,
     .resent = w->arena->header->resent,
     .upgrades = w->arena->header->upgrade.done,
@@ -272,7 +271,7 @@ handle (void *user, JsonObject *request, JsonObject *answer, GError **error)
 void
 lunfs_worker_listen (LunfsWorker *w)
 {
-  g_autofree char *path = lunfs_control_path ((int) getppid ());
+  g_autofree char *path = lunfs_control_path ((int) w->supervisor);
   g_autoptr (GError) error = NULL;
 
   w->control = lunfs_control_new (path, handle, w, &error);

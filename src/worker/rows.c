@@ -183,14 +183,13 @@ claim (LunfsRow *row, const LunfsLunInfo *info)
   LunfsSessionSnapshot snapshot;
   g_autofree char *key = NULL, *holder = NULL, *why = NULL;
 
-  if (row->worker->settings->read_only
-      || getppid () != row->worker->supervisor) /* it is gone: only the end is to come */
+  if (row->worker->settings->read_only)
     return true;
   lunfs_session_snapshot (row->session, &snapshot);
   key =
       g_strdup_printf ("%s %s %u %s", snapshot.portal, row->record->target_name, row->record->lun, info->identity.text);
   if (g_strcmp0 (row->claim, key) == 0)
-    return true; /* for as long as the supervisor lives */
+    return true; /* for as long as the supervisor or this worker lives */
   if (row->claim)
     lunfs_claim_drop (row->claim, (int) row->worker->supervisor);
   g_free (row->claim);

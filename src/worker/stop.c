@@ -47,6 +47,8 @@ lunfs_worker_rows_stopped (LunfsWorker *w)
 {
   g_autofree char *left = describe_unflushed (w);
 
+  if (w->orphaned && *left) /* nobody else says it */
+    lunfs_error ("ended without having flushed everything: %s", left);
   send_stopped (w, *left ? LUNFS_EXIT_UNFLUSHED : LUNFS_EXIT_OK, left);
 }
 

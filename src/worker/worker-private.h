@@ -16,6 +16,7 @@
 #include "supervisor/supervisor.h"
 
 typedef struct LunfsWorker LunfsWorker;
+typedef struct LunfsWorkerPing LunfsWorkerPing;
 
 /* The data path of one LUN. */
 typedef struct {
@@ -91,6 +92,11 @@ struct LunfsWorker {
   atomic_uint tidying;     /* FLUSHes under way */
   atomic_uint rows_here;   /* sessions that are not over */
   unsigned awaited;        /* rows, after an upgrade */
+  /* the supervisor */
+  LunfsWorkerPing *ping;
+  bool stored;   /* a successor of it goes on with the mount */
+  bool orphaned; /* it is gone, and no successor comes */
+  int64_t orphan_until_us;
 };
 
 /* rows.c */
@@ -117,6 +123,17 @@ char *lunfs_worker_status (void *user);
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */
 void lunfs_worker_restore_timeouts (LunfsRow *row);
+
+/* ping.c */
+LunfsWorkerPing *lunfs_worker_ping_new (const LunfsWorker *w); /* free with g_free when the lanes have stopped */
+/* Answered with LUNFS_MSG_PONG when every lane has been round. */
+void lunfs_worker_ping (LunfsWorker *w);
+
+/* orphan.c */
+/* The supervisor is gone.  May not return. */
+void lunfs_worker_orphaned (LunfsWorker *w);
+/* After the flush: what the supervisor would have tidied up. */
+void lunfs_worker_orphan_end (LunfsWorker *w);
 
 /* stop.c */
 /* Flush, log out, end, within @limit_ms; called again with 0: at once. */

@@ -11,11 +11,14 @@
 #include "lunfs/log.h"
 #include "supervisor/init.h"
 #include "supervisor/protect.h"
+#include "supervisor/sole.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static gboolean
@@ -30,10 +33,13 @@ control_cb (gint fd, GIOCondition condition, gpointer user)
       lunfs_worker_stop (w, message.limit_ms);
     else if (message.type == LUNFS_MSG_LEAVE)
       lunfs_worker_leave (w, message.limit_ms);
+    else if (message.type == LUNFS_MSG_PING)
+      lunfs_worker_ping (w);
+    else if (message.type == LUNFS_MSG_STORED)
+      w->stored = message.status != 0;
     return G_SOURCE_CONTINUE;
-  case LUNFS_RECEIVED_END: /* the supervisor is gone: nobody would start a successor or unmount */
-    lunfs_error ("the supervisor is gone: flushing and stopping");
-    lunfs_worker_stop (w, (uint32_t) w->settings->stop_timeout * 1000);
+  case LUNFS_RECEIVED_END:
+    lunfs_worker_orphaned (w);
     return G_SOURCE_REMOVE;
   default:
     return G_SOURCE_CONTINUE;
@@ -119,6 +125,10 @@ set_up (LunfsWorker *w, GError **error)
   w->settings = lunfs_worker_read_settings (w->fds.settings_fd, error);
   if (!w->settings || !open_log (w->settings, error) || !lunfs_iscsi_self_test (error))
     return false;
+  if (!lunfs_sole_become (w->fds.arena_fd)) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_EXISTS, "the former worker still serves %s", w->settings->mountpoint);
+    return false;
+  }
   w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
   if (!w->arena)
     return false;
@@ -126,7 +136,7 @@ set_up (LunfsWorker *w, GError **error)
   ops_conf.request_limit_s = lunfs_worker_request_limit (w);
   header = w->arena->header;
   mind_kernel_limit (w);
-  locked = lunfs_protect_process (w->settings->mlock);
+  locked = lunfs_protect_process (w->settings->mlock, NULL);
   take_over (w);
   w->pool = lunfs_pool_new (w->arena, locked);
   w->frames = lunfs_frames_new (w->arena, w->pool, w->settings->cache_size, lunfs_settings_max_dirty (w->settings));
@@ -134,6 +144,7 @@ set_up (LunfsWorker *w, GError **error)
   w->lanes = g_new0 (LunfsLane *, w->nlanes);
   for (unsigned i = 0; i < w->nlanes; i++)
     w->lanes[i] = lunfs_lane_new (i, NULL, NULL);
+  w->ping = lunfs_worker_ping_new (w);
   tree_conf = (LunfsTreeConf){
     .root_is_file = w->settings->mount_is_file,
     .one_target = w->settings->source.target_name != NULL,
@@ -183,6 +194,7 @@ tear_down (LunfsWorker *w)
   for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
     lunfs_lane_free (w->lanes[i]);
   g_free (w->lanes);
+  g_free (w->ping);
   lunfs_frames_free (w->frames);
   lunfs_pool_free (w->pool);
   lunfs_arena_free (w->arena);
@@ -190,6 +202,18 @@ tear_down (LunfsWorker *w)
   g_clear_pointer (&w->loop, g_main_loop_unref);
   g_free (w->first_text);
   g_free (w);
+}
+
+/* Who made the pair: right even if it is gone by now, and the parent another process. */
+static pid_t
+supervisor_of (int control_fd)
+{
+  struct ucred peer = { .pid = getppid () };
+  socklen_t len = sizeof peer;
+
+  if (getsockopt (control_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+    lunfs_debug (CONTROL, "SO_PEERCRED: %s", g_strerror (errno));
+  return peer.pid;
 }
 
 int
@@ -200,7 +224,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   int status;
 
   w->fds = *fds;
-  w->supervisor = getppid ();
+  w->supervisor = supervisor_of (fds->control_fd);
   w->exit_status = 1;
   w->only_final_errors = true;
   w->rows = g_ptr_array_new ();
@@ -230,6 +254,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
     lunfs_worker_send_settled (w);
   g_main_loop_run (w->loop);
   status = w->exit_status;
+  lunfs_worker_orphan_end (w);
   tear_down (w);
   g_main_context_release (NULL);
   return status;

@@ -344,6 +344,25 @@ START_TEST (test_random)
 }
 END_TEST
 
+/* A mount that another supervisor has made: ready when a worker serves, and neither early deaths nor logins end it. */
+START_TEST (test_adopted)
+{
+  LunfsPolicy p;
+
+  lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
+  p.waited_for = false;
+  lunfs_policy_adopt (&p);
+  for (int64_t now = 0; now < 200000 * MS; now += 10000 * MS) {
+    ck_assert_uint_eq (lunfs_policy_event (&p, TICK, 0, now), START);
+    ck_assert_uint_eq (lunfs_policy_event (&p, EXITED, 0, now + MS), 0);
+  }
+  ck_assert_uint_eq (lunfs_policy_event (&p, TICK, 0, 300000 * MS), START);
+  ck_assert_uint_eq (lunfs_policy_event (&p, SERVING, 0, 300001 * MS), READY);
+  ck_assert_uint_eq (lunfs_policy_event (&p, SETTLED, LUNFS_EXIT_AUTH, 300002 * MS), 0);
+  ck_assert_int_eq (p.phase, LUNFS_PHASE_SERVE);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -353,6 +372,7 @@ main (void)
   tcase_add_loop_test (tc, test_upgrade, 0, G_N_ELEMENTS (upgrades));
   tcase_add_test (tc, test_backoff);
   tcase_add_test (tc, test_foreground);
+  tcase_add_test (tc, test_adopted);
   tcase_add_loop_test (tc, test_random, 0, 50);
   suite_add_tcase (suite, tc);
   SRunner *runner = srunner_create (suite);

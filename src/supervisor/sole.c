@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A record lock (fcntl) on the arena: the kernel gives it back when the process has ended, after its memory is gone, and
+ * tells who has it.  It belongs to the process, not to the descriptor, which all workers share with the supervisor. */
+#include "config.h"
+
+#include "supervisor/sole.h"
+
+#include "lunfs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STEP_US 5000
+#define LEAVE_WITHIN_US INT64_C (2000000)
+#define DIE_WITHIN_US INT64_C (20000000)
+
+static struct flock
+whole_file (void)
+{
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  return lock;
+}
+
+/* 0 = nobody, or nobody we can see. */
+static pid_t
+holder_of (int fd)
+{
+  struct flock lock = whole_file ();
+
+  return fcntl (fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0 ? lock.l_pid : 0;
+}
+
+static pid_t
+parent_of (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%ld/stat", (long) pid);
+  g_autofree char *text = NULL;
+  const char *at;
+  long parent = 0;
+
+  if (g_file_get_contents (path, &text, NULL, NULL) && (at = strrchr (text, ')')))
+    sscanf (at + 1, " %*c %ld", &parent);
+  return (pid_t) parent;
+}
+
+/* A brother is our supervisor's business. */
+static void
+kill_holder (int fd)
+{
+  pid_t pid = holder_of (fd);
+  int pidfd = pid && parent_of (pid) != getppid () ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
+
+  if (pidfd < 0)
+    return;
+  if (holder_of (fd) == pid && syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
+    lunfs_warning ("the former supervisor's worker %ld has not left: killed", (long) pid);
+  close (pidfd);
+}
+
+bool
+lunfs_sole_become (int arena_fd)
+{
+  struct flock lock = whole_file ();
+  int64_t begun = g_get_monotonic_time (), passed = 0;
+  bool killed = false;
+
+  while (fcntl (arena_fd, F_SETLK, &lock) < 0) {
+    if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
+      lunfs_debug (SUPERVISOR, "no lock on the arena: %s", g_strerror (errno));
+      return true;
+    }
+    passed = g_get_monotonic_time () - begun;
+    if (passed > DIE_WITHIN_US) {
+      lunfs_error ("a former worker (process %ld) still has the mount and cannot be ended",
+                   (long) holder_of (arena_fd));
+      return false;
+    }
+    if (passed > LEAVE_WITHIN_US && !killed) {
+      kill_holder (arena_fd);
+      killed = true;
+    }
+    g_usleep (STEP_US);
+  }
+  return true;
+}
