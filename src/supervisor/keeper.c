@@ -160,7 +160,7 @@ reap (Keeper *k)
   read_control (k); /* its last words are still in the socket */
   close_control (k);
   peaceful = k->policy.stopped && WIFEXITED (state) && WEXITSTATUS (state) == 0;
-  handle (k, LUNFS_EVENT_EXITED, 0);
+  handle (k, LUNFS_EVENT_EXITED, WIFSIGNALED (state) ? WTERMSIG (state) : 0);
   if (!peaceful)
     log_end (k, state);
   k->worker = 0;

@@ -6,7 +6,7 @@
  *          SERVING, SETTLED OK         SERVE   READY once both are in
  *          SETTLED not OK, not ready   END     STOP; that is the outcome
  *          STOPPED                     END     the mount is gone: the worker leaves by itself
- *          EXITED                      SERVE   start again after a back-off; DONE if none ever served
+ *          EXITED                      SERVE   start again after a back-off (*); DONE if none ever served
  *          TERMINATE                   LINGER  UNMOUNT if nobody uses it; again and again
  *                                      FLUSH   (not ready yet, or no linger) STOP with the whole limit; DONE if none runs
  * LINGER   as SERVE, but
@@ -18,12 +18,17 @@
  *          TICK kill_at                END     KILL
  * END      EXITED                      DONE    FINISH
  *          TERMINATE                   END     STOP at once
- *          TICK kill_at                END     KILL; DONE if it was killed already */
+ *          TICK kill_at                END     KILL; DONE if it was killed already
+ *
+ * (*) The back-off grows with each worker in a row that dies young: the next one may well die of the same.  SIGKILL to one that
+ * served comes from outside, from an administrator or for want of memory, and says nothing of that: the next one starts at
+ * once, but workers never start more often than every 100 ms. */
 #include "config.h"
 
 #include "supervisor/policy.h"
 
 #include <glib.h>
+#include <signal.h>
 
 #include "lunfs/error.h"
 
@@ -114,6 +119,7 @@ static unsigned
 on_serving (LunfsPolicy *p, int64_t now_us)
 {
   p->serve_by = LUNFS_NEVER;
+  p->serving = true;
   if (p->phase != LUNFS_PHASE_SERVE && p->phase != LUNFS_PHASE_LINGER)
     return 0;
   if (!p->served)
@@ -149,9 +155,15 @@ on_stopped (LunfsPolicy *p, int status, int64_t now_us)
 }
 
 static unsigned
-start_again (LunfsPolicy *p, int64_t now_us)
+start_again (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
-  p->short_lives = now_us - p->started_us < LONG_LIFE_US ? p->short_lives + 1 : 1;
+  if (now_us - p->started_us >= LONG_LIFE_US)
+    p->short_lives = 0;
+  if (killed_by == SIGKILL && p->serving) {
+    p->start_at = MAX (now_us, p->started_us + BACKOFF_FIRST_US);
+    return 0;
+  }
+  p->short_lives++;
   if (!p->served && p->short_lives >= EARLY_DEATHS_MAX) {
     decide (p, LUNFS_EXIT_FAILED, LUNFS_CAUSE_CRASHES);
     return finish (p);
@@ -161,14 +173,14 @@ start_again (LunfsPolicy *p, int64_t now_us)
 }
 
 static unsigned
-on_exited (LunfsPolicy *p, int64_t now_us)
+on_exited (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
   p->running = false;
   p->serve_by = LUNFS_NEVER;
   if (p->phase == LUNFS_PHASE_SERVE || p->phase == LUNFS_PHASE_LINGER)
-    return start_again (p, now_us);
+    return start_again (p, killed_by, now_us);
   if (p->phase == LUNFS_PHASE_FLUSH && now_us < p->kill_at - KILL_GRACE_US)
-    return start_again (p, now_us);
+    return start_again (p, killed_by, now_us);
   if (!p->stopped)
     decide (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED);
   return finish (p);
@@ -217,7 +229,7 @@ start (LunfsPolicy *p, int64_t now_us)
 {
   p->start_at = LUNFS_NEVER;
   p->running = true;
-  p->stopped = p->killed = false;
+  p->serving = p->stopped = p->killed = false;
   p->started_us = now_us;
   if (p->phase == LUNFS_PHASE_FLUSH)
     return LUNFS_DO_START | ask_to_stop (p, LUNFS_PHASE_FLUSH, p->kill_at - KILL_GRACE_US - now_us, now_us);
@@ -274,7 +286,7 @@ lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t 
   case LUNFS_EVENT_STOPPED:
     return on_stopped (p, status, now_us);
   case LUNFS_EVENT_EXITED:
-    return on_exited (p, now_us);
+    return on_exited (p, status, now_us);
   case LUNFS_EVENT_TERMINATE:
     return on_terminate (p, now_us);
   }

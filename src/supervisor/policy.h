@@ -12,7 +12,7 @@ typedef enum {
   LUNFS_EVENT_SERVING,   /* the worker's messages */
   LUNFS_EVENT_SETTLED,   /* with status */
   LUNFS_EVENT_STOPPED,   /* with status */
-  LUNFS_EVENT_EXITED,    /* the worker was reaped, or could not be started */
+  LUNFS_EVENT_EXITED,    /* the worker was reaped, or could not be started; with the signal that ended it */
   LUNFS_EVENT_TERMINATE, /* a signal, or the command that waits for us went away */
 } LunfsPolicyEvent;
 
@@ -55,12 +55,13 @@ typedef struct {
   bool running;         /* a worker is there */
   bool served, settled; /* at least once */
   bool ready;           /* LUNFS_DO_READY was given */
+  bool serving;         /* this worker has said SERVING */
   bool stopped;         /* this worker has said STOPPED */
   bool killed;          /* this worker got SIGKILL */
   bool failed;          /* status is decided, whatever the worker's end */
   int status;           /* LunfsExit */
   LunfsPolicyCause cause;
-  unsigned short_lives; /* workers in a row that died young */
+  unsigned short_lives; /* workers in a row that died young, of themselves */
   uint32_t stop_limit_ms;
   int64_t started_us;
   int64_t start_at, serve_by, ready_at, kill_at; /* LUNFS_NEVER = not pending */
@@ -69,7 +70,7 @@ typedef struct {
 
 /* Sets waited_for; a process in the foreground clears it. */
 void lunfs_policy_init (LunfsPolicy *p, int64_t login_wait_us, int64_t stop_timeout_us, int64_t now_us);
-/* @status counts for SETTLED and STOPPED.  Returns LUNFS_DO_... bits. */
+/* @status counts for SETTLED and STOPPED (LunfsExit), and for EXITED (a signal's number, 0 = none).  Returns LUNFS_DO_... bits. */
 unsigned lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t now_us);
 /* When the next TICK is due; LUNFS_NEVER if none. */
 int64_t lunfs_policy_deadline (const LunfsPolicy *p);

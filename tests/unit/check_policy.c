@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <glib.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #define START LUNFS_DO_START
@@ -29,7 +30,7 @@
 typedef struct {
   int64_t at_ms; /* login_wait is 3 s, stop_timeout 30 s */
   LunfsPolicyEvent event;
-  int status;
+  int status; /* of EXITED: the signal */
   unsigned actions;
 } Step;
 
@@ -98,6 +99,26 @@ static const Story stories[] = {
       { 20, TICK, 0, START }, { 30, EXITED, 0, 0 }, { 129, TICK, 0, 0 }, { 130, TICK, 0, START },
       { 140, EXITED, 0, 0 }, { 339, TICK, 0, 0 }, { 340, TICK, 0, START }, { 10340, EXITED, 0, 0 },
       { 10340, TICK, 0, START }, { 10350, SETTLED, LUNFS_EXIT_AUTH, 0 } } },
+  { "killed from outside: no back-off", -1, 0, 0, 0,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 120, EXITED, SIGKILL, 0 },
+      { 120, TICK, 0, START }, { 125, SERVING, 0, 0 }, { 500, EXITED, SIGKILL, 0 }, { 500, TICK, 0, START },
+      { 505, SERVING, 0, 0 }, { 900, EXITED, SIGKILL, 0 }, { 900, TICK, 0, START } } },
+  { "killed from outside at once: not too often", -1, 0, 0, 0,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 20, EXITED, SIGKILL, 0 },
+      { 99, TICK, 0, 0 }, { 100, TICK, 0, START }, { 110, SERVING, 0, 0 }, { 130, EXITED, SIGKILL, 0 },
+      { 199, TICK, 0, 0 }, { 200, TICK, 0, START } } },
+  { "killed before it serves: backs off", -1, 0, 0, 0,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 120, EXITED, SIGKILL, 0 },
+      { 120, TICK, 0, START }, { 130, EXITED, SIGKILL, 0 }, { 130, TICK, 0, START }, { 140, EXITED, SIGKILL, 0 },
+      { 239, TICK, 0, 0 }, { 240, TICK, 0, START } } },
+  { "crashes between kills: back off", -1, 0, 0, 0,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 120, EXITED, SIGSEGV, 0 },
+      { 120, TICK, 0, START }, { 125, SERVING, 0, 0 }, { 300, EXITED, SIGKILL, 0 }, { 300, TICK, 0, START },
+      { 305, SERVING, 0, 0 }, { 400, EXITED, SIGSEGV, 0 }, { 499, TICK, 0, 0 }, { 500, TICK, 0, START } } },
+  { "killed again and again while flushing", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29300, 0,
+    { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, STOP },
+      { 300, EXITED, SIGKILL, 0 }, { 300, TICK, 0, START | STOP }, { 305, SERVING, 0, 0 }, { 800, EXITED, SIGKILL, 0 },
+      { 800, TICK, 0, START | STOP }, { 805, SERVING, 0, 0 }, { 900, STOPPED, 0, 0 }, { 901, EXITED, 0, FINISH } } },
   { "lingers, unused", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 15000,
     { { 0, TICK, 0, START }, { 5, SERVING, 0, 0 }, { 9, SETTLED, 0, READY }, { 100, TERM, 0, UMOUNT },
       { 120, STOPPED, 0, 0 }, { 121, EXITED, 0, FINISH } } },
