@@ -34,8 +34,7 @@ void lunfs_channel_stop (LunfsChannel *ch);
 /* READ and WRITE requests not yet answered; any thread. */
 unsigned lunfs_channel_in_flight (LunfsChannel *ch);
 
-/* Tells the kernel to ask for the attributes of node @ino again, and, if @data, to drop what it has cached of it.  Not from a
- * thread that owes it an answer. */
-void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino, bool data);
+/* Tells the kernel to ask for the attributes of node @ino again.  What it has cached of its data stays (opens.c). */
+void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino);
 
 #endif

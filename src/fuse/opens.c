@@ -76,13 +76,17 @@ reply_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int flags)
   struct fuse_open_out out = { .open_flags = FOPEN_NOFLUSH };
   LunfsGeometry g;
 
-  out.open_flags |=
-      lunfs_ops_of (req)->conf.page_cache ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   lunfs_lun_geometry (lun, &g);
   if (g.read_only && (flags & O_ACCMODE) != O_RDONLY) {
     fuse_reply_err (req, EROFS);
     return;
   }
+  /* It is the opener who drops what is old, and waits for pages that are being written.  We must not: a worker that waits for
+   * a page in the kernel cannot be killed, and nobody else is there to answer the page's writer. */
+  if (!lunfs_ops_of (req)->conf.page_cache)
+    out.open_flags |= FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+  else if (!lunfs_lun_take_expired (lun))
+    out.open_flags |= FOPEN_KEEP_CACHE;
   out.fh = atomic_fetch_add (&opens->next_fh, 1);
   lunfs_opens_set_losses_seen (opens, out.fh, lunfs_lun_losses_told (lun));
   if (fuse_reply_buf (req, (const char *) &out, sizeof out) == -ENOENT) /* interrupted: it will not be released */

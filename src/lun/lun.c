@@ -29,6 +29,8 @@ struct LunfsLun {
   void (*drained) (void *user, int result);
   void *drained_user;
 
+  atomic_bool cached_expired;
+
   /* Protects published and published_info: copies in and out only. */
   GMutex publish_lock;
   LunfsGeometry published;
@@ -140,6 +142,18 @@ uint64_t
 lunfs_lun_losses_told (LunfsLun *lun)
 {
   return LUNFS_VALUE (lun->stats, losses_told);
+}
+
+void
+lunfs_lun_expire_cached (LunfsLun *lun)
+{
+  atomic_store (&lun->cached_expired, true);
+}
+
+bool
+lunfs_lun_take_expired (LunfsLun *lun)
+{
+  return atomic_exchange (&lun->cached_expired, false);
 }
 
 LunfsLane *
@@ -398,6 +412,7 @@ lunfs_lun_new (LunfsLane *lane, LunfsLayer *lower, LunfsPool *pool, LunfsStats *
   lun->drain_flush.done = drain_flushed;
   lun->drain_flush.owner = lun;
   g_mutex_init (&lun->publish_lock);
+  atomic_init (&lun->cached_expired, true);
   return lun;
 }
 

@@ -38,6 +38,10 @@ bool lunfs_lun_update (LunfsLun *lun, const LunfsLunInfo *info, const char **why
 void lunfs_lun_preset (LunfsLun *lun, uint64_t nblocks, uint32_t block_size);
 /* How many losses of acknowledged data somebody has been told of: what a new user starts with.  Any thread. */
 uint64_t lunfs_lun_losses_told (LunfsLun *lun);
+/* What the kernel has cached of the file may be old: from each time that the LUN is up, and from the start, until it was asked
+ * for.  Any thread. */
+void lunfs_lun_expire_cached (LunfsLun *lun);
+bool lunfs_lun_take_expired (LunfsLun *lun);
 /* Any thread. */
 void lunfs_lun_geometry (LunfsLun *lun, LunfsGeometry *out);
 /* Copy of the last probe's info; false if there has been none.  Any thread. */

@@ -87,7 +87,8 @@ row_is_up (LunfsRow *row)
 
   lunfs_tree_show (w->tree, row->index);
   /* It may have grown; and another initiator may have written to it. */
-  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index), w->settings->cache == LUNFS_CACHE_PAGE);
+  lunfs_lun_expire_cached (row->lun);
+  lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index));
   lunfs_ops_release_opens (w->ops, false);
 }
 

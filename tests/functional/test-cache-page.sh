@@ -5,6 +5,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 requires fio
 
+abort_mount () { umount -f "$1" 2>/dev/null || :; }
 one_lun 16M 512 "" -o cache=page
 reads () { lun_get "$mnt" 1 .counters.reads; }
 
@@ -51,4 +52,27 @@ cut_connections
 wait_for "[ \"\$(lun_get '$mnt' 1 .counters.relogins)\" -gt $relogins ]" 20
 lun_up "$mnt" 1
 wait_for "cmp '$file' '$disk' && [ \"\$(lun_get '$mnt' 1 .counters.reads)\" -gt $before ]" 10
+stop_lunfs "$mnt"
+
+say "a worker never waits for a page that somebody is writing: it answers, and can be killed"
+start_proxy
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cache=page
+lun_up "$mnt" 1
+proxy hold up op=write
+# Of part of a page that is not in memory: it stays locked until the write is answered.
+dd if="$scratch/new" of="$file" bs=512 count=1 seek=1 conv=notrunc status=none &
+writer=$!
+cleanup_fn abort_mount "$mnt" # a worker that hangs there hangs for ever
+wait_for "[ \"\$(proxy_stat up_held)\" -gt 0 ]" 10
+proxy rst
+wait_for "[ \"\$(lun_get '$mnt' 1 .counters.relogins)\" -ge 1 ] && [ \"\$(proxy_stat up_held)\" -gt 0 ]" 20
+lun_up "$mnt" 1
+old=$(worker "$mnt")
+kill -KILL "$old"
+wait_for "! alive $old" 10
+wait_for "[ \"\$(status_get '$mnt' .lunfs.workers_started)\" = 2 ]" 15
+lun_up "$mnt" 1
+proxy heal
+wait $writer
+cmp -n 512 -i 0:512 "$scratch/new" "$disk"
 stop_lunfs "$mnt"
