@@ -20,7 +20,7 @@ killer () {
   RANDOM=$3
   while [ "$n" -lt "$2" ]; do
     ms=$(((RANDOM % 451 + 50) * slow))
-    sleep $((ms / 1000)).$(printf %03d $((ms % 1000)))
+    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
     until pid=$(child_of "$1") && [ -n "$pid" ] && [ "$pid" != "$last" ]; do
       [ -e "/proc/$1" ] || exit 1
       sleep 0.01
@@ -46,11 +46,11 @@ begin_part () {
 start_kills () {
   killer "$sup" "$part_kills" "$RANDOM" &
   killer=$!
-  cleanup_fn kill_quietly $killer
+  cleanup_fn kill_quietly "$killer"
 }
 end_kills () {
   wait_for "! alive $killer" $((part_kills * 4 + 30)) || fail "$part: the worker does not come back"
-  wait $killer || fail "$part: the supervisor is gone"
+  wait "$killer" || fail "$part: the supervisor is gone"
 }
 # all_served LUN...: they are, and every worker but the last was killed by us.
 all_served () {

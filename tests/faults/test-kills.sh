@@ -15,7 +15,7 @@ requires fio python3
 
 start_fio () { # FIO-OPTION...
   fio --name=kills --filename="$mnt/lun1" --allow_file_create=0 --rw=randwrite --bsrange=512-64k --blockalign=512 --size=16m \
-    --io_size=1000g --verify=crc32c --verify_backlog=256 --verify_fatal=1 --do_verify=1 --randseed=$RANDOM \
+    --io_size=1000g --verify=crc32c --verify_backlog=256 --verify_fatal=1 --do_verify=1 --randseed="$RANDOM" \
     --output-format=json --output="$scratch/fio.json" "$@" >"$scratch/fio.log" 2>&1 &
   fio=$!
   cleanup_fn kill_quietly $fio
@@ -124,6 +124,8 @@ outage () { # KIND OF-50 BEGIN END
   end_part
 }
 
+terminate () { kill -TERM "$sup"; }
+unmount () { umount "$mnt"; }
 # What was answered is in the arena only when the end comes, and the target is slow.
 drain () { # HOW OF-50 END
   local n
@@ -135,7 +137,7 @@ drain () { # HOW OF-50 END
   proxy rate up $((1000000 / part_kills))
   expect_equal "$(status_get "$mnt" .lunfs.workers_started)" 1 "$part: workers"
   start_kills
-  eval "$3"
+  $3
   end_kills
   cmp -s -n 1048576 "$scratch/new" "$scratch/disk1" && fail "$part: flushed before the kills: the test is not one"
   proxy heal
@@ -164,7 +166,7 @@ if wants outage; then
   outage "behind a black hole" 3 "proxy drop both" "proxy heal"
 fi
 if wants drain; then
-  drain SIGTERM 3 'kill -TERM "$sup"'
-  drain umount 3 'umount "$mnt"'
+  drain SIGTERM 3 terminate
+  drain umount 3 unmount
 fi
 report

@@ -104,6 +104,7 @@ fill in_group
 
 say "lunfs in a small group"
 new_group lunfs 24
+# shellcheck disable=SC2016 # expanded there
 lunfs_as=(bash -c 'echo $$ >"$0/cgroup.procs"; exec "$@"' "$group")
 mount_all 1 -o cache_size=8M,buffer_size=8M
 lunfs_as=()

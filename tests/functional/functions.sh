@@ -600,7 +600,8 @@ same_data () { cmp ${3:+-n "$3"} "$1" "$2" || fail "$1 and $2 differ"; }
 
 # -- loop devices -----------------------------------------------------------------------------------------------
 
-# attach_loop FILE [OPTION...]: sets $loop.
+# attach_loop FILE [OPTION...]: sets $loop.  detach_loop DEVICE: only as long as it is ours, since others take it next.
+declare -A loops=()
 attach_loop () {
   requires losetup
   requires_root
@@ -608,9 +609,12 @@ attach_loop () {
   local file=$1
   shift
   loop=$(losetup --find --show "$@" "$file")
+  loops[$loop]=attached
   cleanup_fn detach_loop "$loop"
 }
 detach_loop () {
+  [ "${loops[$1]:-}" = attached ] || return 0
+  loops[$1]=
   losetup --detach "$1" 2>/dev/null || :
-  wait_for "! losetup '$1'" 10
+  wait_for "! losetup -n -O BACK-FILE '$1' | grep -qF '$scratch'" 10
 }

@@ -31,8 +31,7 @@ cmp "$scratch/big" "$fs/b/big"
 umount "$fs"
 btrfs check --readonly "$loop"
 [ "$(lun_get "$mnt" 1 .counters.sync_cache)" -gt 0 ] || fail "no SYNCHRONIZE CACHE at all"
-losetup -d "$loop"
-wait_for "! losetup '$loop'" 10
+detach_loop "$loop"
 stop_lunfs "$mnt"
 
 say "mounted anew"
@@ -46,6 +45,5 @@ diff -r "$top_srcdir/include" "$fs/a/include"
 expect_equal "$(cat "$fs/b/f199")" "file 199" "a small file"
 umount "$fs"
 expect_equal "$(lun_get "$mnt" 1 .counters.errors)" 0 "errors"
-losetup -d "$loop"
-wait_for "! losetup '$loop'" 10
+detach_loop "$loop"
 stop_lunfs "$mnt"
