@@ -13,19 +13,19 @@ say "seed $seed, $kills_wanted kills"
 
 # The worker, or nothing between two of them.
 child_of () { tr -d ' ' <"/proc/$1/task/$1/children"; }
-# killer SUPERVISOR KILLS SEED: its worker is killed 50 to 500 ms after the last time, whatever it is doing.
+# killer SUPERVISOR KILLS SEED: each of its workers is killed 50 to 500 ms after it was there, whatever it is doing.
 killer () {
   local n=0 ms pid last=
   trap - EXIT ERR
   RANDOM=$3
   while [ "$n" -lt "$2" ]; do
-    ms=$(((RANDOM % 451 + 50) * slow))
-    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
     until pid=$(child_of "$1") && [ -n "$pid" ] && [ "$pid" != "$last" ]; do
       [ -e "/proc/$1" ] || exit 1
       sleep 0.01
     done
-    kill -KILL "$pid" || exit 1
+    ms=$(((RANDOM % 451 + 50) * slow))
+    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+    [ "$(child_of "$1")" = "$pid" ] && kill -KILL "$pid" || exit 1
     last=$pid
     n=$((n + 1))
   done
