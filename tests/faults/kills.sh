@@ -75,6 +75,6 @@ end_part () {
 # The stall that was told last was of workers that died, and of nothing else.
 count_stall () { [ "$stall" -le "$worst_ms" ] || worst_ms=$stall; }
 report () {
-  say "$kills kills; $resent requests were sent again by the kernel; $recovered_kib KiB of acknowledged data was taken over;" \
-    "the worst pause of an application with its target up was $worst_ms ms (seed $seed)"
+  say "$kills kills; $resent requests were sent again by the kernel; $recovered_kib KiB of acknowledged data was taken over (seed $seed)"
+  if [ "$worst_ms" -gt 0 ]; then say "the worst pause of an application whose target was up: $worst_ms ms"; fi
 }
