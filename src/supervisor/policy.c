@@ -21,8 +21,8 @@
  *          TICK kill_at                END     KILL; DONE if it was killed already
  *
  * (*) The back-off grows with each worker in a row that dies young: the next one may well die of the same.  SIGKILL to one that
- * served comes from outside, from an administrator or for want of memory, and says nothing of that: the next one starts at
- * once, but workers never start more often than every 100 ms.
+ * served comes from outside, from an administrator or for want of memory, and ends the row: the next one starts at once, but
+ * not more often than every 100 ms.
  *
  * Beside that, the step of an upgrade:
  * step     event                       next    what
@@ -209,9 +209,11 @@ on_stopped (LunfsPolicy *p, int status, int64_t now_us)
 static unsigned
 start_again (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
-  if (now_us - p->started_us >= LONG_LIFE_US)
+  bool from_outside = killed_by == SIGKILL && p->serving;
+
+  if (from_outside || now_us - p->started_us >= LONG_LIFE_US)
     p->short_lives = 0;
-  if (killed_by == SIGKILL && p->serving) {
+  if (from_outside) {
     p->start_at = MAX (now_us, p->started_us + BACKOFF_FIRST_US);
     return 0;
   }

@@ -13,19 +13,19 @@ say "seed $seed, $kills_wanted kills"
 
 # The worker, or nothing between two of them.
 child_of () { tr -d ' ' <"/proc/$1/task/$1/children"; }
-# killer SUPERVISOR KILLS SEED: its worker is killed 50 to 500 ms after the last time, whatever it is doing.
+# killer SUPERVISOR KILLS SEED: each of its workers is killed 50 to 500 ms after it was there, whatever it is doing.
 killer () {
   local n=0 ms pid last=
   trap - EXIT ERR
   RANDOM=$3
   while [ "$n" -lt "$2" ]; do
-    ms=$(((RANDOM % 451 + 50) * slow))
-    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
     until pid=$(child_of "$1") && [ -n "$pid" ] && [ "$pid" != "$last" ]; do
       [ -e "/proc/$1" ] || exit 1
       sleep 0.01
     done
-    kill -KILL "$pid" || exit 1
+    ms=$(((RANDOM % 451 + 50) * slow))
+    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+    [ "$(child_of "$1")" = "$pid" ] && kill -KILL "$pid" || exit 1
     last=$pid
     n=$((n + 1))
   done
@@ -75,6 +75,6 @@ end_part () {
 # The stall that was told last was of workers that died, and of nothing else.
 count_stall () { [ "$stall" -le "$worst_ms" ] || worst_ms=$stall; }
 report () {
-  say "$kills kills; $resent requests were sent again by the kernel; $recovered_kib KiB of acknowledged data was taken over;" \
-    "the worst pause of an application with its target up was $worst_ms ms (seed $seed)"
+  say "$kills kills; $resent requests were sent again by the kernel; $recovered_kib KiB of acknowledged data was taken over (seed $seed)"
+  if [ "$worst_ms" -gt 0 ]; then say "the worst pause of an application whose target was up: $worst_ms ms"; fi
 }
