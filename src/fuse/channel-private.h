@@ -20,14 +20,14 @@ struct LunfsChannel {
   LunfsMail resume;
   atomic_bool resume_posted;
   bool reading, started, gone;
-  uint32_t offered[LUNFS_CHUNKS_PER_REQUEST];     /* chunks the next request's payload lands in */
-  bool have_offered, recorded;                    /* recorded: the current slot knows what is on offer */
-  struct iovec iov[1 + LUNFS_CHUNKS_PER_REQUEST]; /* a slot's header, the offered chunks */
-  unsigned nmapped;                               /* how many chunks of iov are right */
-  LunfsCall *current;                             /* its slot takes the next request */
-  uint8_t *linear;                                /* non-data requests in one piece, for libfuse */
-  LunfsCall *replays;                             /* found in the slots, to be served before anything is read */
-  uint64_t crash_offset;                          /* for tests */
+  uint32_t offered[LUNFS_CHUNKS_PER_REQUEST]; /* chunks the next request's payload lands in */
+  bool have_offered, recorded;                /* recorded: the current slot knows what is on offer */
+  struct iovec *iov;                          /* a slot's header, the offered chunks */
+  unsigned nmapped;                           /* how many chunks of iov are right */
+  LunfsCall *current;                         /* its slot takes the next request */
+  uint8_t *linear;                            /* non-data requests in one piece, for libfuse */
+  LunfsCall *replays;                         /* found in the slots, to be served before anything is read */
+  uint64_t crash_offset;                      /* for tests */
 
   /* poison.h */
   LunfsPoison *poison;

@@ -176,19 +176,26 @@ serve (LunfsChannel *ch, size_t len)
   }
 }
 
-static ssize_t
-read_request (LunfsChannel *ch)
+/* If this worker dies from here on, its successor finds what the kernel has written. */
+static void
+clean_slot (LunfsChannel *ch)
 {
   LunfsArenaSlot *slot = ch->current->slot;
 
-  ch->iov[0] = (struct iovec){ slot->header, LUNFS_SLOT_HEADER_BYTES };
-  for (; ch->nmapped < LUNFS_CHUNKS_PER_REQUEST; ch->nmapped++)
-    ch->iov[1 + ch->nmapped] =
-        (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
   lunfs_slot_clear (slot);
   if (!ch->recorded)
     memcpy (slot->chunk, ch->offered, sizeof slot->chunk);
   ch->recorded = true;
+}
+
+static ssize_t
+read_request (LunfsChannel *ch)
+{
+  clean_slot (ch);
+  ch->iov[0] = (struct iovec){ ch->current->slot->header, LUNFS_SLOT_HEADER_BYTES };
+  for (; ch->nmapped < LUNFS_CHUNKS_PER_REQUEST; ch->nmapped++)
+    ch->iov[1 + ch->nmapped] =
+        (struct iovec){ lunfs_pool_chunk (ch->conf.pool, ch->offered[ch->nmapped]), LUNFS_CHUNK_BYTES };
   return readv (ch->conf.fuse_fd, ch->iov, 1 + LUNFS_CHUNKS_PER_REQUEST);
 }
 
@@ -277,6 +284,7 @@ lunfs_channel_new (LunfsLane *lane, const LunfsChannelConf *conf)
   ch->conf = *conf;
   ch->watch.ready = ready;
   ch->resume.deliver = resume_deliver;
+  ch->iov = g_new0 (struct iovec, 1 + LUNFS_CHUNKS_PER_REQUEST);
   g_mutex_init (&ch->lock);
   lunfs_serve_init (ch);
   make_calls (ch);
@@ -294,6 +302,7 @@ lunfs_channel_free (LunfsChannel *ch)
     return;
   lunfs_serve_clear (ch);
   g_mutex_clear (&ch->lock);
+  g_free (ch->iov);
   g_free (ch->calls);
   g_free (ch);
 }
