@@ -337,7 +337,7 @@ lunfs_channel_stop (LunfsChannel *ch)
 }
 
 void
-lunfs_channel_inval (LunfsChannel *ch, uint64_t ino)
+lunfs_channel_inval (LunfsChannel *ch, uint64_t ino, bool data)
 {
   /* off < 0: attributes only.  ENOENT: the kernel does not have the node. */
   int err = fuse_lowlevel_notify_inval_inode (ch->conf.se, ino, -1, 0);
