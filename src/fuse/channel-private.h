@@ -26,7 +26,8 @@ struct LunfsChannel {
   unsigned nmapped;                           /* how many chunks of iov are right */
   LunfsCall *current;                         /* its slot takes the next request */
   uint8_t *linear;                            /* non-data requests in one piece, for libfuse */
-  LunfsCall *replays;                         /* found in the slots, to be served before anything is read */
+  LunfsCall *replays;                         /* an earlier worker's, in the order of comes_before() */
+  bool collecting;                            /* they are being sent again, and none is served yet */
   uint64_t crash_offset;                      /* for tests */
 
   /* poison.h */

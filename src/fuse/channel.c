@@ -121,7 +121,29 @@ adopt_payload (LunfsChannel *ch, LunfsCall *call, unsigned n)
   }
 }
 
-/* What was found in the slots, as far as there is room for it. */
+/* Of two that were under way when a worker died: which is served first.  WRITEs before READs, which may have come behind them
+ * (lunfs_lun_new's reads_in_order); else as the kernel gave them out. */
+static bool
+comes_before (const LunfsCall *call, const LunfsCall *other)
+{
+  bool writes = lunfs_slot_header (call->slot)->opcode == FUSE_WRITE;
+  bool other_writes = lunfs_slot_header (other->slot)->opcode == FUSE_WRITE;
+
+  return writes != other_writes ? writes : lunfs_slot_unique (call->slot) < lunfs_slot_unique (other->slot);
+}
+
+static void
+add_replay (LunfsChannel *ch, LunfsCall *call)
+{
+  LunfsCall **at = &ch->replays;
+
+  while (*at && comes_before (*at, call))
+    at = &(*at)->next_free;
+  call->next_free = *at;
+  *at = call;
+}
+
+/* What was found in the slots or sent again, as far as there is room for it. */
 static void
 replay (LunfsChannel *ch)
 {
@@ -135,9 +157,19 @@ replay (LunfsChannel *ch)
       atomic_store (&ch->starved, false);
     }
     ch->replays = call->next_free;
-    ch->conf.arena->header->replayed++;
+    ch->conf.arena->header->replayed += ch->conf.inbox;
     lunfs_serve (ch, call);
   }
+}
+
+/* The kernel sends again in no order, but before anything new. */
+static void
+end_collecting (LunfsChannel *ch)
+{
+  if (!ch->collecting)
+    return;
+  ch->collecting = false;
+  replay (ch);
 }
 
 static void
@@ -171,6 +203,11 @@ serve (LunfsChannel *ch, size_t len)
     call->nchunks = 0;
     if (len > LUNFS_SLOT_HEADER_BYTES)
       adopt_payload (ch, call, lunfs_slot_chunks ((uint32_t) len));
+    if (ch->collecting && (in->unique & LUNFS_UNIQUE_RESEND)) {
+      add_replay (ch, call);
+      break;
+    }
+    end_collecting (ch);
     lunfs_serve (ch, call);
     break;
   }
@@ -212,7 +249,7 @@ ready (LunfsWatch *watch, uint32_t events)
 {
   LunfsChannel *ch = (LunfsChannel *) ((char *) watch - offsetof (LunfsChannel, watch));
 
-  for (unsigned i = 0; i < BATCH && ch->reading && prepare (ch); i++) {
+  for (unsigned i = 0; (i < BATCH || ch->collecting) && ch->reading && prepare (ch); i++) {
     ssize_t n = read_request (ch);
 
     if (n >= (ssize_t) sizeof (struct fuse_in_header)) {
@@ -225,9 +262,10 @@ ready (LunfsWatch *watch, uint32_t events)
     } else {
       if (n < 0 && errno != EAGAIN)
         lunfs_warning ("reading /dev/fuse: %s", g_strerror (errno));
-      return;
+      break;
     }
   }
+  end_collecting (ch);
 }
 
 /* ---- life ---- */
@@ -245,18 +283,6 @@ take_left (LunfsChannel *ch, LunfsCall *call)
   call->nchunks = lunfs_slot_chunks (lunfs_slot_bytes (call->slot));
   memcpy (call->chunk, call->slot->chunk, sizeof call->chunk);
   return true;
-}
-
-/* In the order in which the kernel gave them out. */
-static void
-add_replay (LunfsChannel *ch, LunfsCall *call)
-{
-  LunfsCall **at = &ch->replays;
-
-  while (*at && lunfs_slot_unique ((*at)->slot) < lunfs_slot_unique (call->slot))
-    at = &(*at)->next_free;
-  call->next_free = *at;
-  *at = call;
 }
 
 static void
@@ -322,7 +348,8 @@ lunfs_channel_start (LunfsChannel *ch, bool resend)
 {
   struct fuse_out_header notify = { .len = sizeof notify, .error = NOTIFY_RESEND };
 
-  if (resend && !ch->conf.inbox && write (ch->conf.fuse_fd, &notify, sizeof notify) < 0)
+  ch->collecting = resend && !ch->conf.inbox;
+  if (ch->collecting && write (ch->conf.fuse_fd, &notify, sizeof notify) < 0)
     lunfs_error ("the kernel cannot send again what the last worker had read (%s): those requests hang until the file "
                  "system is unmounted; mount with crash_recovery=auto, or use Linux 6.9 or later",
                  g_strerror (errno));
