@@ -4,7 +4,9 @@
  *
  * Layout (all offsets fixed for one layout version, checked on attach):
  *   LunfsArenaHeader | LunfsArenaLun[LUNFS_ARENA_LUNS] | LunfsArenaSlot[LUNFS_ARENA_SLOTS] |
- *   LunfsArenaRange[LUNFS_ARENA_RANGES] | chunks of 64 KiB | LunfsArenaPage for each 4 KiB of them
+ *   LunfsArenaRange[LUNFS_ARENA_RANGES] | chunks of 64 KiB | LunfsArenaPage for each 4 KiB of them |
+ *   LunfsArenaWitness[LUNFS_ARENA_LUNS][LUNFS_ARENA_WITNESSES]
+ * With state_dir it is a file instead, under an exclusive lock (supervisor/state.h): it outlives both processes.
  * Pointers never stand in the arena, only indices.  The worker is the only writer after the supervisor has
  * published the header; a new worker attaches only after the old one has been reaped. */
 #ifndef LUNFS_ARENA_H
@@ -20,6 +22,7 @@
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
 #define LUNFS_ARENA_RANGES 4096
+#define LUNFS_ARENA_WITNESSES 1024 /* of a LUN */
 #define LUNFS_CHUNK_BYTES 65536u
 #define LUNFS_PAGE_BYTES 4096u
 #define LUNFS_PAGES_PER_CHUNK (LUNFS_CHUNK_BYTES / LUNFS_PAGE_BYTES)
@@ -41,9 +44,24 @@ typedef struct {
   uint32_t isid_random;  /* 24 bits: chosen once per mount, see session/isid.h */
   uint32_t worker_count; /* workers started so far: 1 for the first */
   uint32_t resent;       /* requests that came again after a worker's death */
-  uint32_t request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
+  uint32_t
+      request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
+  /* A file only: whose it was, and what may be believed of it. */
+  char source[256], mountpoint[256];
+  char boot_id[40];  /* of the kernel that ran it: its page cache held all of the file */
+  uint32_t sealed;   /* written when all else was on disk, after the last worker's end */
+  int64_t sealed_us; /* wall clock */
 } LunfsArenaHeader;
+
+/* What becomes of a LUN's saved data: LunfsArenaLun.saved. */
+typedef enum {
+  LUNFS_SAVED_WAITS,     /* not judged yet */
+  LUNFS_SAVED_REFUSED,   /* saved_why */
+  LUNFS_SAVED_APPROVED,  /* by the administrator: written back whatever the proof says */
+  LUNFS_SAVED_DONE,      /* at the target */
+  LUNFS_SAVED_DISCARDED, /* by the administrator */
+} LunfsSavedState;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
 typedef struct {
@@ -60,6 +78,11 @@ typedef struct {
   uint32_t no_reinstatement; /* see session/guard.c */
   uint64_t disowned_seq;     /* LunfsArenaPage.seq: what was written up to then must not be written again */
   uint32_t lost_errno;       /* acknowledged data was lost, and no fsync has said so yet */
+  /* A file only. */
+  uint32_t pr_known, pr_generation; /* of persistent reservations, at the last login */
+  uint32_t saved;                   /* LunfsSavedState */
+  uint32_t saved_begun;             /* some of it may be at the target already */
+  char saved_why[160];
 } LunfsArenaLun;
 
 typedef struct {
@@ -79,6 +102,14 @@ typedef struct {
   uint8_t kept;    /* published last, withdrawn first */
 } LunfsArenaPage;
 
+/* LunfsArenaRange.kept */
+enum {
+  LUNFS_RANGE_FREE,
+  LUNFS_RANGE_DONE,     /* by the target */
+  LUNFS_RANGE_RESERVED, /* being filled in */
+  LUNFS_RANGE_DUE,      /* not yet */
+};
+
 /* The same for a range that was discarded or zeroed (cache/ranges.h). */
 typedef struct {
   uint64_t offset, length; /* bytes */
@@ -89,6 +120,12 @@ typedef struct {
   uint8_t kept; /* published last, withdrawn first; also says whether the target has done it */
 } LunfsArenaRange;
 
+/* What a place of the LUN held when the target last answered a command for it (session/witness.h). */
+typedef struct {
+  uint64_t where; /* page number << 8 | mask of its 512-byte parts; 0 = none.  Published last, withdrawn first */
+  uint64_t hash;
+} LunfsArenaWitness;
+
 typedef struct {
   int fd;
   LunfsArenaHeader *header;
@@ -97,13 +134,20 @@ typedef struct {
   LunfsArenaRange *ranges;
   uint8_t *chunks; /* chunk i is at chunks + i * LUNFS_CHUNK_BYTES */
   LunfsArenaPage *pages;
+  LunfsArenaWitness *witnesses; /* of LUN i: from i * LUNFS_ARENA_WITNESSES on */
   size_t mapped_bytes;
 } LunfsArena;
 
 /* Supervisor: make a sealed-size memfd with room for @buffer_bytes of chunks (rounded to whole chunks). */
 LunfsArena *lunfs_arena_create (uint64_t buffer_bytes, GError **error);
-/* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd. */
+/* The same in @fd, a new empty file under our lock; all of it is allocated, since a full disk would else be a SIGBUS.  Takes
+ * @fd. */
+LunfsArena *lunfs_arena_create_in (int fd, uint64_t buffer_bytes, GError **error);
+/* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd.  A file must be ours alone, and under
+ * an exclusive lock: nobody cuts it then. */
 LunfsArena *lunfs_arena_attach (int fd, GError **error);
+/* The same for a file that another process may have locked: to look at it, and for LunfsArenaLun.saved. */
+LunfsArena *lunfs_arena_look (int fd, GError **error);
 void lunfs_arena_free (LunfsArena *arena); /* unmaps and closes; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsArena, lunfs_arena_free)
 

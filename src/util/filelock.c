@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "util/filelock.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+bool
+lunfs_file_lock (int fd)
+{
+  struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  return fcntl (fd, F_OFD_SETLK, &all) == 0;
+}
+
+bool
+lunfs_file_is_locked (int fd)
+{
+  struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  return fcntl (fd, F_OFD_GETLK, &all) == 0 && all.l_type != F_UNLCK;
+}
