@@ -79,6 +79,7 @@ typedef struct {
   char *log_target;    /* "stderr", "syslog" or a path; NULL = stderr with -f, else syslog */
   char *pidfile;       /* written when the mount serves; NULL = none */
   bool mlock;          /* lock buffers in memory where allowed; default true */
+  char *state_dir;     /* the arena is a file there (supervisor/state.h); NULL = in memory */
 } LunfsSettings;
 
 LunfsSettings *lunfs_settings_new (void); /* all defaults */

@@ -232,6 +232,8 @@ const LunfsOption lunfs_options[] = {
   { .name = "pidfile", .kind = LUNFS_OPT_PATH, .value_name = "PATH", .help = "written when the mount serves",
     AT (pidfile) },
   FLAG (no_mlock, 0, CLEAR, mlock, "do not lock buffers in memory"),
+  { .name = "state_dir", .kind = LUNFS_OPT_PATH, .value_name = "DIR",
+    .help = "keep what is not flushed there, for the next mount [in memory only]", AT (state_dir) },
   { 0 },
 };
 

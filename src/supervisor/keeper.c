@@ -30,6 +30,7 @@
 #include "supervisor/protect.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
+#include "supervisor/state.h"
 
 #define SECOND_US INT64_C (1000000)
 
@@ -394,13 +395,32 @@ set_up (Keeper *k, GError **error)
   k->settings_fd = settings_memfd (s, error);
   if (k->settings_fd < 0)
     return false;
-  k->arena = lunfs_arena_create (arena_bytes (s), error);
+  k->arena =
+      s->state_dir ? lunfs_state_create (s, arena_bytes (s), error) : lunfs_arena_create (arena_bytes (s), error);
   if (!k->arena)
     return false;
   k->arena->header->isid_random = lunfs_isid_choose (s, &k->isid_lock_fd);
   k->mount = lunfs_mount_new (s, error);
   return k->mount
          && lunfs_init_answer (lunfs_mount_fd (k->mount), k->arena->header, (uint32_t) s->max_background, error);
+}
+
+/* What is left outlives us. */
+static void
+keep_state (Keeper *k)
+{
+  g_autofree char *kept = NULL;
+  size_t len;
+
+  if (!k->arena || !k->settings->state_dir || k->worker) /* one that cannot be ended still has it */
+    return;
+  kept = lunfs_state_end (k->arena, k->settings);
+  if (!kept)
+    return;
+  len = strlen (k->text);
+  g_snprintf (k->text + len, sizeof k->text - len, "%skept for the next mount in %s", len ? "; " : "", kept);
+  lunfs_warning ("what could not be flushed is kept for the next mount with this state_dir: lunfsctl saved inspect %s",
+                 kept);
 }
 
 static void
@@ -412,6 +432,7 @@ tear_down (Keeper *k)
     unlink (k->pidfile);
   close_control (k);
   lunfs_mount_free (k->mount);
+  keep_state (k);
   lunfs_arena_free (k->arena);
   if (k->settings_fd >= 0)
     close (k->settings_fd);
