@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "control/upgrade.h"
 #include "lunfs/error.h"
+#include "lunfsctl-saved.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -103,6 +104,7 @@ cmd_upgrade (int argc, char **argv, GError **error)
 static const Command commands[] = {
   { "status", "[PATH]", "the status of the mount at PATH, as JSON", cmd_status, 0 },
   { "rescan", "[PATH]", "look for new sizes, LUNs and targets", cmd_rescan, 0 },
+  { "saved", "list|inspect|... [NAME]", "data that a mount with state_dir could not flush", lunfsctl_saved, 1 },
   { "set", "PATH OPTION=VALUE...", "change limits of a mount, or of one LUN of it", cmd_set, 2 },
   { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", cmd_upgrade, 0 },
 };
@@ -112,7 +114,7 @@ usage (FILE *to, int status)
 {
   fputs ("usage: lunfsctl COMMAND ...\n\n", to);
   for (unsigned i = 0; i < G_N_ELEMENTS (commands); i++)
-    fprintf (to, "  %-8s %-22s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    fprintf (to, "  %-8s %-24s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
   fputs ("\nPATH is a mount point of lunfs or a LUN's file in it.  See lunfsctl(8).\n", to);
   return status;
 }

@@ -4,7 +4,9 @@
  *
  * Layout (all offsets fixed for one layout version, checked on attach):
  *   LunfsArenaHeader | LunfsArenaLun[LUNFS_ARENA_LUNS] | LunfsArenaSlot[LUNFS_ARENA_SLOTS] |
- *   LunfsArenaRange[LUNFS_ARENA_RANGES] | chunks of 64 KiB | LunfsArenaPage for each 4 KiB of them
+ *   LunfsArenaRange[LUNFS_ARENA_RANGES] | chunks of 64 KiB | LunfsArenaPage for each 4 KiB of them |
+ *   LunfsArenaWitness[LUNFS_ARENA_LUNS][LUNFS_ARENA_WITNESSES]
+ * With state_dir it is a file instead, under an exclusive lock (supervisor/state.h): it outlives both processes.
  * Pointers never stand in the arena, only indices.  The worker is the only writer after the supervisor has
  * published the header; a new worker attaches only after the old one has been reaped. */
 #ifndef LUNFS_ARENA_H
@@ -15,12 +17,13 @@
 #include <stdint.h>
 
 #define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
-#define LUNFS_ARENA_VERSION 4
+#define LUNFS_ARENA_VERSION 5
 #define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
 #define LUNFS_ARENA_RANGES 4096
 #define LUNFS_ARENA_SUSPECTS LUNFS_ARENA_SLOTS
+#define LUNFS_ARENA_WITNESSES 1024 /* of a LUN */
 #define LUNFS_CHUNK_BYTES 65536u
 #define LUNFS_PAGE_BYTES 4096u
 #define LUNFS_PAGES_PER_CHUNK (LUNFS_CHUNK_BYTES / LUNFS_PAGE_BYTES)
@@ -90,7 +93,21 @@ typedef struct {
   uint32_t nsuspects;
   LunfsArenaSuspect suspects[LUNFS_ARENA_SUSPECTS];
   char device[32];       /* of the mount, as in mountinfo; "" = another program mounted it */
+  /* A file only: whose it was, and what may be believed of it. */
+  char source[256], mountpoint[256];
+  char boot_id[40];  /* of the kernel that ran it: its page cache held all of the file */
+  uint32_t sealed;   /* written when all else was on disk, after the last worker's end */
+  int64_t sealed_us; /* wall clock */
 } LunfsArenaHeader;
+
+/* What becomes of a LUN's saved data: LunfsArenaLun.saved. */
+typedef enum {
+  LUNFS_SAVED_WAITS,     /* not judged yet */
+  LUNFS_SAVED_REFUSED,   /* saved_why */
+  LUNFS_SAVED_APPROVED,  /* by the administrator: written back whatever the proof says */
+  LUNFS_SAVED_DONE,      /* at the target */
+  LUNFS_SAVED_DISCARDED, /* by the administrator */
+} LunfsSavedState;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
 typedef struct {
@@ -113,6 +130,11 @@ typedef struct {
   /* Set by lunfsctl for as long as the mount lives; seconds, in the order of control.c's table. */
   uint32_t timeouts_set;
   int32_t timeouts[5];
+  /* A file only. */
+  uint32_t pr_known, pr_generation; /* of persistent reservations, at the last login */
+  uint32_t saved;                   /* LunfsSavedState */
+  uint32_t saved_begun;             /* some of it may be at the target already */
+  char saved_why[160];
 } LunfsArenaLun;
 
 /* A request from the read of /dev/fuse to the write of its answer.  header begins with struct fuse_in_header, that with the
@@ -159,6 +181,14 @@ typedef struct {
   uint8_t kept;    /* published last, withdrawn first */
 } LunfsArenaPage;
 
+/* LunfsArenaRange.kept */
+enum {
+  LUNFS_RANGE_FREE,
+  LUNFS_RANGE_DONE,     /* by the target */
+  LUNFS_RANGE_RESERVED, /* being filled in */
+  LUNFS_RANGE_DUE,      /* not yet */
+};
+
 /* The same for a range that was discarded or zeroed (cache/ranges.h). */
 typedef struct {
   uint64_t offset, length; /* bytes */
@@ -169,6 +199,12 @@ typedef struct {
   uint8_t kept; /* published last, withdrawn first; also says whether the target has done it */
 } LunfsArenaRange;
 
+/* What a place of the LUN held when the target last answered a command for it (session/witness.h). */
+typedef struct {
+  uint64_t where; /* page number << 8 | mask of its 512-byte parts; 0 = none.  Published last, withdrawn first */
+  uint64_t hash;
+} LunfsArenaWitness;
+
 typedef struct {
   int fd;
   LunfsArenaHeader *header;
@@ -177,6 +213,7 @@ typedef struct {
   LunfsArenaRange *ranges;
   uint8_t *chunks; /* chunk i is at chunks + i * LUNFS_CHUNK_BYTES */
   LunfsArenaPage *pages;
+  LunfsArenaWitness *witnesses; /* of LUN i: from i * LUNFS_ARENA_WITNESSES on */
   size_t mapped_bytes;
 } LunfsArena;
 
@@ -184,8 +221,14 @@ typedef struct {
 uint32_t lunfs_arena_layout (void);
 /* Supervisor: make a sealed-size memfd with room for @buffer_bytes of chunks (rounded to whole chunks). */
 LunfsArena *lunfs_arena_create (uint64_t buffer_bytes, GError **error);
-/* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd. */
+/* The same in @fd, a new empty file under our lock; all of it is allocated, since a full disk would else be a SIGBUS.  Takes
+ * @fd. */
+LunfsArena *lunfs_arena_create_in (int fd, uint64_t buffer_bytes, GError **error);
+/* Worker: map @fd; error if magic, version or sizes do not fit this program. Takes @fd.  A file must be ours alone, and under
+ * an exclusive lock: nobody cuts it then. */
 LunfsArena *lunfs_arena_attach (int fd, GError **error);
+/* The same for a file that another process may have locked: to look at it, and for LunfsArenaLun.saved. */
+LunfsArena *lunfs_arena_look (int fd, GError **error);
 void lunfs_arena_free (LunfsArena *arena); /* unmaps and closes; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsArena, lunfs_arena_free)
 

@@ -86,6 +86,7 @@ typedef struct {
   char *pidfile;       /* written when the mount serves; NULL = none */
   bool mlock;          /* lock buffers in memory where allowed; default true */
   LunfsRecovery crash_recovery; /* auto */
+  char *state_dir;     /* the arena is a file there (supervisor/state.h); NULL = in memory */
 } LunfsSettings;
 
 LunfsSettings *lunfs_settings_new (void); /* all defaults */

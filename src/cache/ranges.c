@@ -3,7 +3,7 @@
 
 #include "cache/ranges.h"
 
-enum { FREE, DONE, RESERVED, DUE }; /* RESERVED: being filled in */
+enum { FREE = LUNFS_RANGE_FREE, DONE = LUNFS_RANGE_DONE, RESERVED = LUNFS_RANGE_RESERVED, DUE = LUNFS_RANGE_DUE };
 
 static LunfsArenaRange *
 slot (const LunfsRanges *r, GList *link)

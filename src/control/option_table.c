@@ -245,6 +245,8 @@ const LunfsOption lunfs_options[] = {
   FLAG (no_mlock, 0, CLEAR, mlock, "do not lock buffers in memory"),
   CALL (crash_recovery, "auto|resend|inbox", parse_recovery,
         "who has what a dead worker was serving: the kernel (resend, Linux 6.9) or we [auto]"),
+  { .name = "state_dir", .kind = LUNFS_OPT_PATH, .value_name = "DIR",
+    .help = "keep what is not flushed there, for the next mount [in memory only]", AT (state_dir) },
   { 0 },
 };
 

@@ -76,6 +76,7 @@ static const Field fields[] = {
   FIELD (STRING, pidfile),
   FIELD (BOOL, mlock),
   FIELD (INT, crash_recovery),
+  FIELD (STRING, state_dir),
 };
 
 G_STATIC_ASSERT (sizeof (LunfsDigest) == sizeof (int));
@@ -133,6 +134,7 @@ lunfs_settings_free (LunfsSettings *s)
   g_clear_pointer (&s->mount_options, g_ptr_array_unref);
   g_free (s->log_target);
   g_free (s->pidfile);
+  g_free (s->state_dir);
   g_free (s);
 }
 

@@ -104,6 +104,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_bool (b, "read_only", g.read_only);
   add_bool (b, "write_cache", g.write_cache);
   add_bool (b, "unmap", g.can_unmap);
+  add_int (b, "saved_bytes", (gint64) l->saved_bytes);
   add_int (b, "replacement_timeout", snapshot.timeouts.replacement_timeout);
   add_counters (b, l->stats);
   add_errors (b, l->stats);

@@ -15,6 +15,7 @@ typedef struct {
   LunfsLun *lun;
   LunfsStats *stats;
   char *file; /* below the mount point; owned by the caller */
+  uint64_t saved_bytes; /* of an earlier mount, that wait for the LUN */
 } LunfsStatusLun;
 
 /* A target, or a portal asked for targets, that has no LUNs (yet). */

@@ -18,6 +18,7 @@ enum {
   OP_SYNC_CACHE10 = 0x35,
   OP_UNMAP = 0x42,
   OP_MODE_SENSE10 = 0x5a,
+  OP_PERSISTENT_RESERVE_IN = 0x5e,
   OP_READ16 = 0x88,
   OP_WRITE16 = 0x8a,
   OP_SYNC_CACHE16 = 0x91,
@@ -191,6 +192,14 @@ lunfs_cdb_report_port_groups (uint8_t *cdb, uint32_t alloc_bytes)
   cdb[1] = 0x0a;
   lunfs_put_be32 (cdb + 6, alloc_bytes);
   return 12;
+}
+
+unsigned
+lunfs_cdb_read_keys (uint8_t *cdb, uint16_t alloc_bytes)
+{
+  begin (cdb, OP_PERSISTENT_RESERVE_IN); /* service action 0 */
+  lunfs_put_be16 (cdb + 7, alloc_bytes);
+  return 10;
 }
 
 void

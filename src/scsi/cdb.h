@@ -32,6 +32,8 @@ unsigned lunfs_cdb_unmap (uint8_t *cdb, uint16_t param_bytes);
 unsigned lunfs_cdb_get_lba_status (uint8_t *cdb, uint64_t lba, uint32_t alloc_bytes);
 
 unsigned lunfs_cdb_report_port_groups (uint8_t *cdb, uint32_t alloc_bytes);
+/* PERSISTENT RESERVE IN, READ KEYS (SPC-4 6.15.2) */
+unsigned lunfs_cdb_read_keys (uint8_t *cdb, uint16_t alloc_bytes);
 
 /* UNMAP parameter list (SBC-3 5.28.2) for one run of blocks.  @buf holds LUNFS_UNMAP_PARAM_BYTES. */
 #define LUNFS_UNMAP_PARAM_BYTES 24

@@ -7,6 +7,7 @@
 
 #include "lunfs/log.h"
 #include "scsi/sense.h"
+#include "util/bytes.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 /* Allocation lengths whose low byte is large too: SCSI-2 targets look at no more than that. */
 #define VPD83_BYTES 0x0ff0
 #define VPD80_BYTES 0x01fc
+#define KEYS_BYTES 0x00f8     /* the header is all that is looked at */
 #define MAX_TRIES 16          /* unit attentions and aborts of one step */
 #define READY_POLL_US 1000000 /* NOT READY: ask again */
 
@@ -32,6 +34,7 @@ typedef enum {
   STEP_VPDB2,
   STEP_MODE6,
   STEP_MODE10,
+  STEP_KEYS,
   STEP_END,
 } Step;
 
@@ -48,7 +51,7 @@ struct LunfsProbe {
   Step step;
   unsigned tries, restarts, attentions;
   bool running, in_flight, started_unit, have_capacity;
-  bool has83, has80, hasb0, hasb2, others, has_group;
+  bool has83, has80, hasb0, hasb2, others, has_group, ask_keys;
   uint16_t port_group;
   char told[128]; /* what it is waiting for, as told last */
   LunfsLunInfo info;
@@ -85,6 +88,8 @@ wanted (const LunfsProbe *probe, Step step)
     return !probe->have_capacity;
   case STEP_MODE10:
     return !probe->info.modes.have_caching;
+  case STEP_KEYS:
+    return probe->ask_keys;
   default:
     return true;
   }
@@ -152,6 +157,9 @@ build (LunfsProbe *probe, uint8_t *cdb, uint32_t *bytes)
     return lunfs_cdb_read_capacity10 (cdb);
   case STEP_MODE6:
     return lunfs_cdb_mode_sense6 (cdb, 0x08, 252);
+  case STEP_KEYS:
+    *bytes = KEYS_BYTES;
+    return lunfs_cdb_read_keys (cdb, KEYS_BYTES);
   default:
     return lunfs_cdb_mode_sense10 (cdb, 0x08, 252);
   }
@@ -239,6 +247,10 @@ took (LunfsProbe *probe, size_t len)
     break;
   case STEP_MODE10:
     lunfs_mode10_parse (buf, len, &probe->info.modes);
+    break;
+  case STEP_KEYS:
+    probe->info.have_pr = len >= 8;
+    probe->info.pr_generation = lunfs_get_be32 (buf);
     break;
   default:
     break;
@@ -384,6 +396,12 @@ lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport, bool others)
   probe->running = true;
   probe->restarts = probe->attentions = 0;
   begin (probe);
+}
+
+void
+lunfs_probe_ask_keys (LunfsProbe *probe)
+{
+  probe->ask_keys = true;
 }
 
 void

@@ -2,7 +2,7 @@
 /* The probe: after every login (and after unit attentions that may mean a change) asks the LUN what it is.
  *
  * TEST UNIT READY until the unit attentions are used up and it is ready, INQUIRY, VPD 00/83/80/B0/B2, READ CAPACITY,
- * MODE SENSE.  One command at a time on the session's transport; lane thread only. */
+ * MODE SENSE; READ KEYS if asked to.  One command at a time on the session's transport; lane thread only. */
 #ifndef LUNFS_PROBE_H
 #define LUNFS_PROBE_H
 
@@ -30,6 +30,8 @@ void lunfs_probe_start (LunfsProbe *probe, LunfsTransport *transport, bool other
 void lunfs_probe_abort (LunfsProbe *probe);
 /* A command of the probe is at the transport. */
 bool lunfs_probe_busy (const LunfsProbe *probe);
+/* From now on also ask for PRGENERATION (LunfsLunInfo.pr_generation). */
+void lunfs_probe_ask_keys (LunfsProbe *probe);
 /* LUNFS_UA_* of all unit attentions met since lunfs_probe_start. */
 unsigned lunfs_probe_attentions (const LunfsProbe *probe);
 /* When the command in flight was sent (lane clock, us); 0 if none. */

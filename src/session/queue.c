@@ -115,6 +115,12 @@ given_up (const LunfsSession *s, const LunfsRequest *req)
          && lunfs_lane_now_us (s->lane) - req->submit_us >= limit_s * G_USEC_PER_SEC;
 }
 
+static bool
+is_good (const LunfsCommand *cmd)
+{
+  return cmd->status == LUNFS_STATUS_GOOD || cmd->status == LUNFS_STATUS_CONDITION_MET;
+}
+
 static void
 task_done (LunfsCommand *cmd)
 {
@@ -124,7 +130,10 @@ task_done (LunfsCommand *cmd)
 
   g_queue_unlink (&s->active, &task->link);
   g_queue_push_head_link (&s->idle, &task->link);
-  if (cmd->status == LUNFS_STATUS_GOOD || cmd->status == LUNFS_STATUS_CONDITION_MET) {
+  if (G_UNLIKELY (s->witnesses.table))
+    lunfs_witness_answered (&s->witnesses, req, task->witnessed, is_good (cmd) && !cmd->underflow_bytes,
+                            lunfs_lane_now_us (s->lane));
+  if (is_good (cmd)) {
     lunfs_session_good (s, req, cmd);
   } else if (cmd->status == LUNFS_STATUS_NONE) { /* its fate is unknown: once more on the next session */
     LUNFS_COUNT (s->stats, replayed, 1);
@@ -179,6 +188,8 @@ send_request (LunfsSession *s, LunfsRequest *req)
   task->req = req;
   req->tries++;
   req->sent = true;
+  if (G_UNLIKELY (s->witnesses.table))
+    task->witnessed = lunfs_witness_sending (&s->witnesses, req);
   lunfs_command_build (&task->cmd, req, &form, task->iov, task->param);
   count_command (s, &task->cmd, req);
   s->transport->ops->submit (s->transport, &task->cmd);

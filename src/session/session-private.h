@@ -7,6 +7,7 @@
 #include "session/command.h"
 #include "session/probe.h"
 #include "session/session.h"
+#include "session/witness.h"
 
 #define LUNFS_TASK_IOV LUNFS_REQUEST_IOV
 
@@ -16,6 +17,7 @@ typedef struct {
   LunfsSession *session;
   LunfsRequest *req; /* NULL = free */
   GList link;        /* in LunfsSession.active, oldest first, or in .idle */
+  uint64_t witnessed; /* lunfs_witness_sending's */
   struct iovec iov[LUNFS_TASK_IOV];
   uint8_t param[LUNFS_PARAM_BYTES];
 } LunfsTask;
@@ -92,6 +94,7 @@ struct LunfsSession {
   char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
+  LunfsWitnesses witnesses;
   LunfsTimer delay;
   LunfsTimer expire; /* request_limit */
   LunfsDefer finish;

@@ -528,7 +528,8 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
     .cmd_timeout = s->settings->cmd_timeout,
     .request_limit = conf->request_limit,
   };
-  s->unknown_writes = conf->known_nblocks > 0 && !conf->known_quiet; /* of the worker before */
+  s->unknown_writes =
+      (conf->known_nblocks > 0 && !conf->known_quiet) || conf->known_writes; /* of the worker, or mount, before */
   s->stats = conf->stats;
   s->events = *events;
   s->user = user;
@@ -537,6 +538,9 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   s->tick = timer (lunfs_session_tick_fired);
   s->teardown.run = teardown_run;
   s->probe = lunfs_probe_new (lane, s->stats, lunfs_session_probed, lunfs_session_waits, s);
+  if (conf->witnesses)
+    lunfs_probe_ask_keys (s->probe);
+  s->witnesses.table = conf->witnesses;
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);

@@ -17,6 +17,7 @@
 #define LUNFS_SESSION_H
 
 #include "iscsi/transport.h"
+#include "lunfs/arena.h"
 #include "lunfs/luninfo.h"
 #include "lunfs/request.h"
 #include "lunfs/settings.h"
@@ -58,6 +59,8 @@ typedef struct {
   uint32_t known_block_size;
   bool known_no_reinstatement;
   bool known_quiet;  /* nothing that worker sent can come late (LunfsSessionEvents.quiet) */
+  bool known_writes;            /* an earlier mount's writes may still be under way */
+  LunfsArenaWitness *witnesses; /* of this LUN (witness.h); NULL = nothing is noted */
   int request_limit; /* see LunfsTimeouts */
   /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
   void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
@@ -110,6 +113,10 @@ void lunfs_session_leave (LunfsSession *session);
 void lunfs_session_look (LunfsSession *session);
 /* From now on, for requests that wait already, too.  Lane thread. */
 void lunfs_session_set_timeouts (LunfsSession *session, const LunfsTimeouts *timeouts);
+/* NULL: @info may be the LUN that was known as this; else what differs.  With a name of its own (VPD 83h/80h) a LUN may have
+ * grown meanwhile; without one size and block size are all there is to compare. */
+const char *lunfs_session_differs (const LunfsIdentity *known, uint64_t known_nblocks, uint32_t known_block_size,
+                                   const LunfsLunInfo *info);
 /* True: this kind of target ends the older session of a nexus only in a login with SecurityNegotiation (tgtd). */
 bool lunfs_inquiry_lacks_reinstatement (const LunfsInquiry *inquiry);
 

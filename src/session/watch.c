@@ -12,22 +12,19 @@
 
 /* ---- the proof: is it the LUN we wrote to? ---- */
 
-/* NULL = the same; else what differs.  With a name of its own (VPD 83h/80h) a LUN may have grown meanwhile; without one
- * size and block size are all there is to compare. */
-static const char *
-differs (LunfsSession *s, const LunfsLunInfo *info)
+const char *
+lunfs_session_differs (const LunfsIdentity *known, uint64_t known_nblocks, uint32_t known_block_size,
+                       const LunfsLunInfo *info)
 {
-  const LunfsIdentity *known = &s->conf.known_identity;
-
-  if (s->conf.known_nblocks == 0)
+  if (known_nblocks == 0)
     return NULL;
   if (strcmp (known->text, info->identity.text) != 0)
     return "another LUN answers under this number: its identity differs";
   if (known->serial[0] && info->identity.serial[0] && strcmp (known->serial, info->identity.serial) != 0)
     return "another LUN answers under this number: its serial number differs";
-  if (s->conf.known_block_size != info->capacity.block_size)
+  if (known_block_size != info->capacity.block_size)
     return "the LUN's block size has changed";
-  if (!known->text[0] && info->capacity.nblocks != s->conf.known_nblocks)
+  if (!known->text[0] && info->capacity.nblocks != known_nblocks)
     return "the LUN has no identity and its size has changed";
   return NULL;
 }
@@ -61,7 +58,7 @@ lunfs_session_probed (void *user, int error, const LunfsLunInfo *info, const cha
     lunfs_session_lost (s, error == -ECANCELED ? "the connection was lost" : text);
     return;
   }
-  difference = differs (s, info);
+  difference = lunfs_session_differs (&s->conf.known_identity, s->conf.known_nblocks, s->conf.known_block_size, info);
   if (difference) {
     s->fence = true;
     s->fence_outcome = LUNFS_LOGIN_REFUSED;

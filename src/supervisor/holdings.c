@@ -7,6 +7,7 @@
 #include "supervisor/adopt.h"
 #include "supervisor/init.h"
 #include "supervisor/isid.h"
+#include "supervisor/state.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -55,7 +56,8 @@ make_memory (LunfsHoldings *h, LunfsSettings *settings, LunfsStored *stored, GEr
   h->settings_fd = settings_memfd (settings, error);
   h->arena = adopted.arena;
   if (h->settings_fd >= 0 && !h->arena)
-    h->arena = lunfs_arena_create (arena_bytes (settings), error);
+    h->arena = settings->state_dir ? lunfs_state_create (settings, arena_bytes (settings), error)
+                                   : lunfs_arena_create (arena_bytes (settings), error);
   if (h->settings_fd < 0 || !h->arena)
     return false;
   if (adopted.arena)

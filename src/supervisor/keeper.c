@@ -29,6 +29,7 @@
 #include "supervisor/protect.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
+#include "supervisor/state.h"
 #include "supervisor/upgrade.h"
 
 #define SECOND_US INT64_C (1000000)
@@ -521,6 +522,24 @@ set_up (Keeper *k, GError **error)
   return hold (k, error);
 }
 
+/* What is left outlives us. */
+static void
+keep_state (Keeper *k)
+{
+  g_autofree char *kept = NULL;
+  size_t len;
+
+  if (!k->arena || !k->settings->state_dir || k->worker) /* one that cannot be ended still has it */
+    return;
+  kept = lunfs_state_end (k->arena, k->settings);
+  if (!kept)
+    return;
+  len = strlen (k->text);
+  g_snprintf (k->text + len, sizeof k->text - len, "%skept for the next mount in %s", len ? "; " : "", kept);
+  lunfs_warning ("what could not be flushed is kept for the next mount with this state_dir: lunfsctl saved inspect %s",
+                 kept);
+}
+
 static void
 tear_down (Keeper *k)
 {
@@ -534,6 +553,7 @@ tear_down (Keeper *k)
     lunfs_mount_free (k->mount);
     lunfs_notify_store_clear (k->notify, lunfs_stored_names);
   }
+  keep_state (k);
   lunfs_upgrade_free (k->upgrade);
   lunfs_arena_free (k->arena);
   if (k->settings_fd >= 0)

@@ -194,6 +194,7 @@ lunfs_stored_keep_settings (LunfsSettings *now, const LunfsSettings *then)
 
   keep_source (now, then, kept);
   keep_string (&now->initiator_name, then->initiator_name, "initiator_name", kept);
+  keep_string (&now->state_dir, then->state_dir, "state_dir", kept);
   keep_mount (now, then, kept);
   keep_cache (now, then, kept);
   return g_string_free (kept, kept->len == 0);

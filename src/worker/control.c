@@ -65,7 +65,8 @@ lunfs_worker_status (void *user)
                                            row->session,
                                            row->lun,
                                            &row->stats,
-                                           NULL };
+                                           NULL,
+                                           lunfs_worker_saved_bytes (row) };
     luns[status.nluns++].file = lunfs_tree_path (w->tree, row->index);
   }
   for (unsigned i = 0; i < w->askings->len; i++) {

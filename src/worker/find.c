@@ -160,6 +160,7 @@ lunfs_worker_find (LunfsWorker *w)
       lunfs_worker_add_lun (w, record->host, record->port, record->target_name, record->lun,
                             source->lun == LUNFS_LUN_ALL);
   }
+  lunfs_worker_add_saved (w);
   if (source->lun != LUNFS_LUN_ALL)
     lunfs_worker_add_lun (w, source->host, source->port, source->target_name, (uint16_t) source->lun, false);
   else

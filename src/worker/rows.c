@@ -208,19 +208,28 @@ static void
 row_up (void *user, const LunfsLunInfo *info)
 {
   LunfsRow *row = user;
-  LunfsArenaLun *record = row->record;
   const char *why = NULL;
 
   if (!lunfs_lun_update (row->lun, info, &why)) {
     tell (row, LUNFS_LOGIN_REFUSED, false, why); /* never served: the session stays where it is */
     return;
   }
-  if (!claim (row, info))
+  if (!claim (row, info) || !lunfs_worker_restore (row, info))
     return;
+  lunfs_worker_row_ready (row, info);
+}
+
+void /* lane */
+lunfs_worker_row_ready (LunfsRow *row, const LunfsLunInfo *info)
+{
+  LunfsArenaLun *record = row->record;
+
   g_strlcpy (record->identity, info->identity.text, sizeof record->identity);
   record->nblocks = MAX (info->capacity.nblocks, info->shrunk_from_nblocks);
   record->block_size = info->capacity.block_size;
   record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
+  record->pr_known = info->have_pr;
+  record->pr_generation = info->pr_generation;
   record->proven = 1;
   lunfs_cache_up (row->cache, info);
 }
@@ -247,6 +256,7 @@ row_down (void *user)
 static void
 row_taken (void *user)
 {
+  ((LunfsRow *) user)->taken = true;
   lunfs_cache_disown (((LunfsRow *) user)->cache);
 }
 
@@ -394,6 +404,8 @@ static void
 build_row (LunfsWorker *w, LunfsRow *row)
 {
   LunfsArenaLun *record = row->record;
+  const LunfsSaved *saved = NULL;
+  const LunfsArenaLun *before = lunfs_worker_saved_lun (row, &saved);
   LunfsSessionConf conf = {
     .open = lunfs_iscsi_open,
     .settings = w->settings,
@@ -416,6 +428,13 @@ build_row (LunfsWorker *w, LunfsRow *row)
     conf.known_no_reinstatement = record->no_reinstatement;
   }
   lunfs_worker_take_row (row, &conf);
+  if (w->settings->state_dir)
+    conf.witnesses = &w->arena->witnesses[row->index * LUNFS_ARENA_WITNESSES];
+  if (before) { /* its last session may still do what it was told, and not be ended by ours */
+    conf.known_writes = true;
+    conf.known_no_reinstatement |= before->no_reinstatement || before != &saved->arena->luns[row->index]
+                                   || saved->arena->header->isid_random != w->arena->header->isid_random;
+  }
   row->session = lunfs_session_new (row->lane, &conf, &session_events, row);
   lunfs_worker_restore_timeouts (row);
   row->cache = build_cache (w, row);
@@ -424,6 +443,8 @@ build_row (LunfsWorker *w, LunfsRow *row)
   if (record->proven) {
     lunfs_lun_preset (row->lun, record->nblocks, record->block_size);
     lunfs_cache_inherit (row->cache, record->nblocks, record->block_size);
+  } else if (before) {
+    lunfs_lun_preset (row->lun, before->nblocks, before->block_size);
   }
 }
 
@@ -472,7 +493,7 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
   g_ptr_array_add (w->rows, row);
   w->unsettled++;
   lunfs_tree_add (w->tree, row->index, target_name, lun, row->lun);
-  if (row->record->proven) {
+  if (row->record->proven || lunfs_worker_saved_lun (row, NULL)) {
     lunfs_tree_show (w->tree, row->index);
     lunfs_ops_release_opens (w->ops, false);
   }
@@ -488,6 +509,7 @@ lunfs_worker_free_rows (LunfsWorker *w)
     if (row->claim)
       lunfs_claim_drop (row->claim, (int) w->supervisor);
     g_free (row->claim);
+    lunfs_worker_free_restore (row->restore);
     lunfs_lun_free (row->lun);
     lunfs_cache_free (row->cache);
     lunfs_session_free (row->session);

@@ -13,10 +13,12 @@
 #include "fuse/ops.h"
 #include "lunfs/error.h"
 #include "session/session.h"
+#include "supervisor/saved.h"
 #include "supervisor/supervisor.h"
 
 typedef struct LunfsWorker LunfsWorker;
 typedef struct LunfsWorkerPing LunfsWorkerPing;
+typedef struct LunfsRestore LunfsRestore;
 
 /* The data path of one LUN. */
 typedef struct {
@@ -38,6 +40,8 @@ typedef struct {
   LunfsRequest tidy;     /* leave.c */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
+  LunfsRestore *restore; /* lane: what an earlier mount left is being written back; NULL = not now */
+  bool taken;            /* lane: another initiator has reserved the LUN */
 } LunfsRow;
 
 /* A portal or target being asked what it has. */
@@ -68,6 +72,7 @@ struct LunfsWorker {
   GMainLoop *loop;
   LunfsControl *control; /* NULL: could not listen */
   GPtrArray *rows, *askings;
+  GPtrArray *saved;   /* LunfsSaved*: what earlier mounts left in state_dir; constant */
   unsigned questions; /* being asked now */
   GQueue to_ask;
 
@@ -111,6 +116,27 @@ void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const ch
 
 /* Seconds within which every request is answered because the kernel asks for it; 0 = it does not. */
 int lunfs_worker_request_limit (const LunfsWorker *w);
+
+/* The LUN is ours, proven, and has all that it should have: serve it.  Lane. */
+void lunfs_worker_row_ready (LunfsRow *row, const LunfsLunInfo *info);
+
+/* saved.c */
+/* Control thread, before any row. */
+void lunfs_worker_load_saved (LunfsWorker *w);
+/* Rows of the LUNs that data is saved for, also where the target does not answer. */
+void lunfs_worker_add_saved (LunfsWorker *w);
+/* What is known of the LUN from an earlier mount with saved data for it; NULL = nothing waits. */
+const LunfsArenaLun *lunfs_worker_saved_lun (LunfsRow *row, const LunfsSaved **out_saved);
+/* The same for a LUN that says to be @identity, with its index there. */
+LunfsSaved *lunfs_worker_find_saved (LunfsRow *row, const char *identity, unsigned *out_index);
+/* Bytes that wait; any thread. */
+uint64_t lunfs_worker_saved_bytes (LunfsRow *row);
+
+/* restore.c */
+/* Lane.  Nothing waits for the LUN: true.  Else it is written back, and lunfs_worker_row_ready follows, or the session is
+ * rejected. */
+bool lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info);
+void lunfs_worker_free_restore (LunfsRestore *r);
 
 /* find.c */
 void lunfs_worker_find (LunfsWorker *w);

@@ -12,6 +12,7 @@
 #include "supervisor/init.h"
 #include "supervisor/protect.h"
 #include "supervisor/sole.h"
+#include "supervisor/state.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -132,6 +133,7 @@ set_up (LunfsWorker *w, GError **error)
   w->arena = lunfs_arena_attach (w->fds.arena_fd, error);
   if (!w->arena)
     return false;
+  lunfs_worker_load_saved (w);
   ops_conf.page_cache = w->settings->cache == LUNFS_CACHE_PAGE;
   ops_conf.request_limit_s = lunfs_worker_request_limit (w);
   header = w->arena->header;
@@ -183,6 +185,15 @@ tear_down (LunfsWorker *w)
   lunfs_control_free (w->control);
   for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
     lunfs_lane_stop (w->lanes[i]);
+  if (w->arena && w->settings->state_dir && getppid () != w->supervisor) {
+    g_autofree char *kept = NULL;
+
+    g_clear_pointer (&w->saved, g_ptr_array_unref); /* and their locks */
+    kept = lunfs_state_end (w->arena, w->settings); /* nobody else is there to do it */
+
+    if (kept)
+      lunfs_warning ("what could not be flushed is kept in %s", kept);
+  }
   if (!is_idle (
           w)) /* the limit passed with requests under way: what they use is given back by the end of the process */
     _exit (w->exit_status);
@@ -198,6 +209,7 @@ tear_down (LunfsWorker *w)
   lunfs_frames_free (w->frames);
   lunfs_pool_free (w->pool);
   lunfs_arena_free (w->arena);
+  g_clear_pointer (&w->saved, g_ptr_array_unref);
   lunfs_settings_free (w->settings);
   g_clear_pointer (&w->loop, g_main_loop_unref);
   g_free (w->first_text);

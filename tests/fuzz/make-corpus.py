@@ -333,6 +333,16 @@ put("arena", "isid", 0, 0, be16(0x23C), 4, struct.pack("<I", 0x1000000))
 put("arena", "name", 0, 1, be16(24), 255, b"i" * 224 + b"h" * 31)
 put("arena", "host", 0, 2, be16(248), 255, b"h" * 255, 2, be16(503), 9, b"h" * 9)
 put("arena", "proven", 0, 1, be16(6), 12, struct.pack("<HIQ", 1, 3, 2**63)[:12])
+put("arena", "file", 40)
+put("arena", "file-of-all", 104)
+put("arena", "range-far", 40, 4, be16(0), 8, struct.pack("<Q", 2**40))
+put("arena", "range-long", 40, 4, be16(8), 8, struct.pack("<Q", 2**64 - 4096))
+put("arena", "range-op", 40, 4, be16(30), 2, b"\1\1")
+put("arena", "page-far", 40, 5, be16(3 * 24), 8, struct.pack("<Q", 2**52))
+put("arena", "page-end", 40, 5, be16(3 * 24), 8, struct.pack("<Q", 256))
+put("arena", "page-lun", 40, 5, be16(3 * 24 + 16), 2, b"\xff\xff")
+put("arena", "page-twice", 40, 5, be16(5 * 24), 20, struct.pack("<QQHBB", 7, 10, 0, 1, 1))
+put("arena", "witness", 40, 6, be16(0), 8, struct.pack("<Q", 2**64 - 1))
 
 # ---- discovery: the target's steps, see step() ----
 

@@ -36,6 +36,7 @@ START_TEST (probe_commands)
   EXPECT (lunfs_cdb_read_capacity16 (cdb, 32), 0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0);
   EXPECT (lunfs_cdb_mode_sense6 (cdb, 8, 252), 0x1a, 0, 8, 0, 252, 0);
   EXPECT (lunfs_cdb_mode_sense10 (cdb, 0x3f, 0x1234), 0x5a, 0, 0x3f, 0, 0, 0, 0, 0x12, 0x34, 0);
+  EXPECT (lunfs_cdb_read_keys (cdb, 0x1234), 0x5e, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 0);
 }
 END_TEST
 

@@ -286,14 +286,16 @@ END_TEST
 
 START_TEST (test_file_and_paths)
 {
-  g_autoptr (LunfsSettings) s = parsed ("lunfs " SAN "/3 ./file -o log=./x.log,pidfile=p");
+  g_autoptr (LunfsSettings) s = parsed ("lunfs " SAN "/3 ./file -o log=./x.log,pidfile=p,state_dir=d");
   g_autofree char *file = in_dir ("file");
   g_autofree char *log = in_dir ("x.log");
   g_autofree char *pidfile = in_dir ("p");
+  g_autofree char *state_dir = in_dir ("d");
   ck_assert (s->mount_is_file);
   ck_assert_str_eq (s->mountpoint, file);
   ck_assert_str_eq (s->log_target, log);
   ck_assert_str_eq (s->pidfile, pidfile);
+  ck_assert_str_eq (s->state_dir, state_dir);
 }
 END_TEST
 

@@ -50,6 +50,7 @@ full (void)
   s->debug_mask = 0xff;
   s->log_target = g_strdup ("/var/log/" ODD);
   s->pidfile = g_strdup ("/run/x.pid");
+  s->state_dir = g_strdup ("/var/lib/x");
   s->mlock = false;
   s->crash_recovery = LUNFS_RECOVERY_INBOX;
   return s;
@@ -79,6 +80,7 @@ same_strings (const LunfsSettings *a, const LunfsSettings *b)
   ck_assert_pstr_eq (a->target_password, b->target_password);
   ck_assert_pstr_eq (a->log_target, b->log_target);
   ck_assert_pstr_eq (a->pidfile, b->pidfile);
+  ck_assert_pstr_eq (a->state_dir, b->state_dir);
   ck_assert_uint_eq (a->mount_options->len, b->mount_options->len);
   for (guint i = 0; i < a->mount_options->len; i++)
     ck_assert_str_eq (g_ptr_array_index (a->mount_options, i), g_ptr_array_index (b->mount_options, i));
@@ -98,6 +100,7 @@ same_rest (const LunfsSettings *a, const LunfsSettings *b)
     offsetof (LunfsSettings, password),       offsetof (LunfsSettings, target_user),
     offsetof (LunfsSettings, target_password), offsetof (LunfsSettings, log_target),
     offsetof (LunfsSettings, pidfile),        offsetof (LunfsSettings, mount_options),
+    offsetof (LunfsSettings, state_dir),
   };
   for (size_t i = 0; i < G_N_ELEMENTS (pointers); i++) {
     memset ((char *) &x + pointers[i], 0, sizeof (void *));

@@ -231,6 +231,7 @@ class Control:
         with self.target.lock:
             self.unit(lun).keys["another initiator"] = int(key, 0)
             self.unit(lun).reservation = ("another initiator", int(how))
+            self.target.pr_generation += 1
 
     def do_release(self, lun):
         with self.target.lock:

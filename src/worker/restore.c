@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an earlier mount has saved for a LUN (supervisor/saved.h) goes to the target before the LUN is served, from the saved
+ * file straight to the session, which is in RECOVER and takes nobody else's requests:
+ *
+ *   JUDGE -> WITNESSES -> RANGES -> PAGES -> FLUSH -> done: the next file, or lunfs_worker_row_ready
+ *
+ * JUDGE     is it the LUN; has the administrator decided; is the file whole; has nobody registered for reservations since
+ * WITNESSES read what session/witness.h has noted: all is as it was.  At least one must be there: else nothing is shown.
+ * RANGES    discards and zeroes, in their order, one at a time;  PAGES  all newer;  FLUSH  so that it is safe to forget them
+ *
+ * Whatever fails: the session is rejected, so the LUN's file answers EIO, and is looked at again with each login.  A finding
+ * against the data stays in the file as REFUSED until the administrator decides.  Lane thread. */
+#include "config.h"
+
+#include "worker/worker-private.h"
+
+#include "lunfs/log.h"
+#include "session/witness.h"
+#include "util/zeroes.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NOPS 8
+#define RUN_PAGES 32
+
+typedef enum { WITNESSES, RANGES, PAGES, FLUSH } Stage;
+
+typedef struct {
+  LunfsRestore *restore;
+  LunfsRequest req;
+  struct iovec iov[RUN_PAGES];
+  const LunfsArenaWitness *witness;
+  uint8_t page[LUNFS_PAGE_BYTES];
+  bool busy;
+} Op;
+
+struct LunfsRestore {
+  LunfsRow *row;
+  LunfsSaved *saved;
+  unsigned index; /* of the LUN in the saved arena */
+  LunfsLunInfo info;
+  Stage stage;
+  GArray *ranges, *pages;
+  guint next;
+  uint8_t left;                 /* blocks of pages[next] that are still to be sent */
+  uint64_t zero_from, zero_end; /* of a range that the target refuses to zero by itself */
+  unsigned busy, same, changed;
+  uint64_t bytes;
+  bool lost; /* the session: it comes again */
+  bool sending;
+  int error;
+  Op ops[NOPS];
+};
+
+/* ---- ends ---- */
+
+static void
+free_lists (LunfsRestore *r)
+{
+  g_clear_pointer (&r->ranges, g_array_unref);
+  g_clear_pointer (&r->pages, g_array_unref);
+}
+
+void
+lunfs_worker_free_restore (LunfsRestore *r)
+{
+  if (!r)
+    return;
+  free_lists (r);
+  g_free (r);
+}
+
+static LunfsArenaLun *
+record (const LunfsRestore *r)
+{
+  return &r->saved->arena->luns[r->index];
+}
+
+/* For now; BUSY: the mount goes on without it. */
+static void
+reject (LunfsRestore *r, const char *why)
+{
+  unsigned nranges;
+  uint64_t bytes = lunfs_saved_bytes (r->saved->arena, r->index, &nranges);
+  g_autofree char *text = g_strdup_printf ("saved data waits (%" G_GUINT64_FORMAT
+                                           " KiB, %u discards): %s; lunfsctl saved inspect|replay|discard %s/%s",
+                                           (bytes + 1023) / 1024, nranges, why, r->saved->dir, r->saved->name);
+
+  r->row->restore = NULL;
+  lunfs_session_reject (r->row->session, LUNFS_LOGIN_BUSY, text);
+  lunfs_worker_free_restore (r);
+}
+
+/* Until the administrator decides otherwise. */
+static void
+refuse (LunfsRestore *r, const char *why)
+{
+  lunfs_saved_mark (r->saved->arena, r->index, 1u << LUNFS_SAVED_WAITS, LUNFS_SAVED_REFUSED, why);
+  reject (r, why);
+}
+
+static void
+succeed (LunfsRestore *r)
+{
+  LunfsRow *row = r->row;
+  LunfsLunInfo info = r->info;
+
+  lunfs_notice ("%s lun %u: %" G_GUINT64_FORMAT " KiB and %u discards of an earlier mount written back from %s",
+                row->record->target_name, row->record->lun, (r->bytes + 1023) / 1024, r->ranges->len, r->saved->path);
+  lunfs_saved_mark (r->saved->arena, r->index, LUNFS_SAVED_OPEN, LUNFS_SAVED_DONE, NULL);
+  lunfs_saved_drop_empty (r->saved);
+  row->restore = NULL;
+  lunfs_worker_free_restore (r);
+  if (lunfs_worker_restore (row, &info))
+    lunfs_worker_row_ready (row, &info);
+}
+
+static void
+fail (LunfsRestore *r)
+{
+  g_autofree char *why = NULL;
+
+  if (r->row->taken) {
+    refuse (r, "another initiator has reserved the LUN");
+    return;
+  }
+  why = g_strdup_printf ("it could not be %s: %s", r->stage == WITNESSES ? "compared" : "written back",
+                         g_strerror (-r->error));
+  reject (r, why);
+}
+
+/* ---- witnesses ---- */
+
+static const LunfsArenaWitness *
+witnesses (const LunfsRestore *r)
+{
+  return &r->saved->arena->witnesses[r->index * LUNFS_ARENA_WITNESSES];
+}
+
+static const LunfsArenaPage *
+page_at (const LunfsRestore *r, guint i, const uint8_t **out_data)
+{
+  uint32_t at = g_array_index (r->pages, uint32_t, i);
+
+  if (out_data)
+    *out_data = r->saved->arena->chunks + (uint64_t) at * LUNFS_PAGE_BYTES;
+  return &r->saved->arena->pages[at];
+}
+
+static const LunfsArenaPage *
+find_page (const LunfsRestore *r, uint64_t number, const uint8_t **out_data)
+{
+  guint low = 0, high = r->pages->len;
+
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    const LunfsArenaPage *p = page_at (r, middle, out_data);
+
+    if (p->number == number)
+      return p;
+    if (p->number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return NULL;
+}
+
+/* An earlier attempt may have written there. */
+static bool
+is_covered (const LunfsRestore *r, uint64_t number)
+{
+  uint64_t start = number * LUNFS_PAGE_BYTES;
+
+  if (!record (r)->saved_begun)
+    return false;
+  for (guint i = 0; i < r->ranges->len; i++) {
+    const LunfsArenaRange *range = &r->saved->arena->ranges[g_array_index (r->ranges, uint32_t, i)];
+
+    if (range->offset < start + LUNFS_PAGE_BYTES && start < range->offset + range->length)
+      return true;
+  }
+  return find_page (r, number, NULL) != NULL;
+}
+
+static bool
+is_what_we_wrote (const LunfsRestore *r, const LunfsArenaWitness *witness, const uint8_t *page)
+{
+  const uint8_t *data;
+  const LunfsArenaPage *p = find_page (r, lunfs_witness_page (witness), &data);
+  uint32_t from, to, bs = record (r)->block_size;
+
+  if (!p)
+    return false;
+  lunfs_witness_bytes (witness, &from, &to);
+  for (uint32_t at = from / bs * bs; at < to; at += bs)
+    if (!(p->blocks & 1u << at / bs) || memcmp (page + at, data + at, bs) != 0)
+      return false;
+  return true;
+}
+
+static void
+compare (LunfsRestore *r, const Op *op)
+{
+  uint64_t number = lunfs_witness_page (op->witness);
+
+  if (lunfs_witness_agrees (op->witness, op->page))
+    r->same++;
+  else if (!is_covered (r, number))
+    r->changed++;
+  else if (is_what_we_wrote (r, op->witness, op->page))
+    r->same++;
+}
+
+/* ---- requests ---- */
+
+static void advance (LunfsRestore *r);
+
+static void
+op_done (LunfsRequest *req)
+{
+  Op *op = req->owner;
+  LunfsRestore *r = op->restore;
+
+  op->busy = false;
+  r->busy--;
+  if (req->result == -ECANCELED || req->result == -EINTR) {
+    r->lost = true;
+  } else if (req->result == -EOPNOTSUPP && r->stage == RANGES && req->op != LUNFS_OP_WRITE) {
+    r->zero_from = req->offset;
+    r->zero_end = req->offset + req->length;
+  } else if (req->result < 0 && r->error == 0) {
+    r->error = req->result;
+  } else if (req->result == 0 && r->stage == WITNESSES) {
+    compare (r, op);
+  }
+  advance (r);
+}
+
+static void
+send (LunfsRestore *r, Op *op, LunfsOp what, uint64_t offset, uint64_t length, uint32_t flags)
+{
+  lunfs_request_init (&op->req);
+  op->req.op = what;
+  op->req.flags = LUNFS_REQ_RECOVERY | flags;
+  op->req.offset = offset;
+  op->req.length = length;
+  op->req.iov = op->iov;
+  op->req.chunks = NULL;
+  op->req.nchunks = 0;
+  op->req.done = op_done;
+  op->req.owner = op;
+  op->req.submit_us = lunfs_lane_now_us (r->row->lane);
+  op->busy = true;
+  r->busy++;
+  LunfsLayer *session = lunfs_session_layer (r->row->session);
+  session->ops->submit (session, &op->req);
+}
+
+static bool
+send_witness (LunfsRestore *r, Op *op)
+{
+  uint64_t size = r->info.capacity.nblocks * r->info.capacity.block_size;
+
+  while (r->next < LUNFS_ARENA_WITNESSES) {
+    const LunfsArenaWitness *witness = &witnesses (r)[r->next++];
+    uint64_t offset = lunfs_witness_page (witness) * LUNFS_PAGE_BYTES;
+    uint32_t from, to;
+
+    lunfs_witness_bytes (witness, &from, &to);
+    if (to == 0 || offset >= size || to > size - offset)
+      continue;
+    op->witness = witness;
+    op->iov[0] = (struct iovec){ op->page, MIN (LUNFS_PAGE_BYTES, size - offset) };
+    op->req.niov = 1;
+    send (r, op, LUNFS_OP_READ, offset, op->iov[0].iov_len, 0);
+    return true;
+  }
+  return false;
+}
+
+/* Of one command; at least a block. */
+static uint64_t
+max_bytes (const LunfsRestore *r)
+{
+  uint64_t n = r->info.limits.max_transfer_blocks;
+
+  return n ? n * r->info.capacity.block_size : UINT64_MAX;
+}
+
+static bool
+send_range (LunfsRestore *r, Op *op)
+{
+  const LunfsArenaRange *range;
+
+  if (r->busy > 0)
+    return false;
+  if (r->zero_from < r->zero_end) {
+    uint64_t from = r->zero_from, max = max_bytes (r);
+
+    r->zero_from += MIN (r->zero_end - from, MIN (LUNFS_ZEROES_BYTES, max));
+    op->iov[0] = (struct iovec){ lunfs_zeroes, r->zero_from - from };
+    op->req.niov = 1;
+    send (r, op, LUNFS_OP_WRITE, from, r->zero_from - from, 0);
+    return true;
+  }
+  if (r->next >= r->ranges->len)
+    return false;
+  range = &r->saved->arena->ranges[g_array_index (r->ranges, uint32_t, r->next++)];
+  op->req.niov = 0;
+  send (r, op, (LunfsOp) range->op, range->offset, range->length, range->flags);
+  return true;
+}
+
+/* Whole pages that follow each other go together, of others one run of blocks at a time. */
+static bool
+send_pages (LunfsRestore *r, Op *op)
+{
+  uint32_t bs = record (r)->block_size, full = (1u << LUNFS_PAGE_BYTES / bs) - 1;
+  uint64_t max = max_bytes (r);
+  const uint8_t *data;
+  const LunfsArenaPage *p;
+  unsigned n = 0;
+  uint64_t offset;
+
+  if (r->next >= r->pages->len)
+    return false;
+  p = page_at (r, r->next, &data);
+  offset = p->number * LUNFS_PAGE_BYTES;
+  if (r->left == 0 && p->blocks == full && max >= LUNFS_PAGE_BYTES) {
+    for (; r->next < r->pages->len && n < RUN_PAGES && (n + 1) * (uint64_t) LUNFS_PAGE_BYTES <= max; n++, r->next++) {
+      p = page_at (r, r->next, &data);
+      if (p->blocks != full || p->number * LUNFS_PAGE_BYTES != offset + n * (uint64_t) LUNFS_PAGE_BYTES)
+        break;
+      op->iov[n] = (struct iovec){ (void *) data, LUNFS_PAGE_BYTES };
+    }
+    op->req.niov = n;
+    r->bytes += n * (uint64_t) LUNFS_PAGE_BYTES;
+    send (r, op, LUNFS_OP_WRITE, offset, n * (uint64_t) LUNFS_PAGE_BYTES, 0);
+    return true;
+  }
+  if (r->left == 0)
+    r->left = p->blocks;
+  uint32_t first = (uint32_t) __builtin_ctz (r->left), count = 0;
+  while (r->left & 1u << (first + count) && (count == 0 || (count + 1) * (uint64_t) bs <= max))
+    r->left &= (uint8_t) ~(1u << (first + count++));
+  if (r->left == 0)
+    r->next++;
+  op->iov[0] = (struct iovec){ (void *) (data + first * bs), count * bs };
+  op->req.niov = 1;
+  r->bytes += count * bs;
+  send (r, op, LUNFS_OP_WRITE, offset + first * bs, count * bs, 0);
+  return true;
+}
+
+static bool
+send_flush (LunfsRestore *r, Op *op)
+{
+  if (r->next++ > 0)
+    return false;
+  op->req.niov = 0;
+  send (r, op, LUNFS_OP_FLUSH, 0, 0, 0);
+  return true;
+}
+
+static void
+send_some (LunfsRestore *r)
+{
+  static bool (*const senders[]) (LunfsRestore *, Op *) = {
+    [WITNESSES] = send_witness, [RANGES] = send_range, [PAGES] = send_pages, [FLUSH] = send_flush
+  };
+
+  r->sending = true;
+  for (unsigned i = 0; i < NOPS && !r->lost && r->error == 0; i++)
+    if (!r->ops[i].busy && !senders[r->stage](r, &r->ops[i]))
+      break;
+  r->sending = false;
+}
+
+static void
+enter (LunfsRestore *r, Stage stage)
+{
+  r->stage = stage;
+  r->next = 0;
+  if (stage == RANGES) /* from here on its own writes are no witnesses against it */
+    lunfs_saved_begin (r->saved->arena, r->index);
+}
+
+/* True: on with it. */
+static bool
+proof_holds (LunfsRestore *r)
+{
+  g_autofree char *why = NULL;
+
+  if (r->changed)
+    why = g_strdup_printf ("another initiator has written to the LUN since: %u of %u places that were looked at differ",
+                           r->changed, r->changed + r->same);
+  else if (r->same == 0)
+    why = g_strdup ("nothing shows that no other initiator has written to the LUN since");
+  if (!why)
+    return true;
+  refuse (r, why);
+  return false;
+}
+
+static bool
+is_recovering (const LunfsRestore *r)
+{
+  LunfsSessionSnapshot snapshot;
+
+  lunfs_session_snapshot (r->row->session, &snapshot);
+  return snapshot.state == LUNFS_SESSION_RECOVER;
+}
+
+static void
+advance (LunfsRestore *r)
+{
+  if (r->sending)
+    return;
+  send_some (r);
+  while (r->busy == 0) {
+    if (r->lost || (r->error && !is_recovering (r))) { /* lunfs_worker_restore comes again with the next login */
+      r->row->restore = NULL;
+      lunfs_worker_free_restore (r);
+      return;
+    }
+    if (r->error) {
+      fail (r);
+      return;
+    }
+    if (r->stage == WITNESSES && !proof_holds (r))
+      return;
+    if (r->stage == FLUSH) {
+      succeed (r);
+      return;
+    }
+    enter (r, r->stage + 1);
+    send_some (r);
+  }
+}
+
+/* ---- begin ---- */
+
+/* NULL = may be compared, or, if *out_approved, be written back as it is. */
+static const char *
+judge (LunfsRestore *r, bool *out_approved)
+{
+  const LunfsArenaLun *l = record (r);
+  const LunfsLunInfo *info = &r->info;
+  uint32_t state = __atomic_load_n (&l->saved, __ATOMIC_ACQUIRE);
+
+  *out_approved = state == LUNFS_SAVED_APPROVED;
+  if (*out_approved)
+    return NULL;
+  if (state == LUNFS_SAVED_REFUSED)
+    return l->saved_why;
+  if (!lunfs_saved_is_whole (r->saved->arena))
+    return "the host was restarted before the file was sealed: it may hold a mixture of old and new data";
+  if (r->row->taken)
+    return "another initiator has reserved the LUN";
+  if (l->pr_known && (!info->have_pr || info->pr_generation != l->pr_generation))
+    return "another initiator may have reserved the LUN since: its reservation generation has changed";
+  return NULL;
+}
+
+/* What holds for everybody, and may be otherwise next time. */
+static const char *
+obstacle (LunfsRestore *r)
+{
+  const LunfsArenaLun *l = record (r);
+  LunfsIdentity known = { 0 };
+  const char *differs;
+
+  if (!lunfs_saved_take (r->saved))
+    return "another mount has it";
+  g_strlcpy (known.text, l->identity, sizeof known.text);
+  differs = lunfs_session_differs (&known, l->nblocks, l->block_size, &r->info);
+  if (differs)
+    return differs;
+  if (r->info.capacity.nblocks < l->nblocks)
+    return "the LUN is smaller than it was";
+  if (r->row->worker->settings->read_only)
+    return "the mount is read-only";
+  if (r->info.modes.write_protected)
+    return "the LUN is write protected";
+  return NULL;
+}
+
+/* By lunfsctl, which cannot remove what we have locked. */
+static void
+drop_discarded (LunfsWorker *w)
+{
+  for (guint i = 0; i < w->saved->len; i++)
+    if (((LunfsSaved *) w->saved->pdata[i])->locked)
+      lunfs_saved_drop_empty (w->saved->pdata[i]);
+}
+
+bool
+lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
+{
+  unsigned index = 0;
+  LunfsSaved *saved = lunfs_worker_find_saved (row, info->identity.text, &index);
+  LunfsRestore *r;
+  const char *why;
+  bool approved = false;
+
+  if (!saved) {
+    drop_discarded (row->worker);
+    return true;
+  }
+  r = row->restore = g_new0 (LunfsRestore, 1);
+  r->row = row;
+  r->saved = saved;
+  r->index = index;
+  r->info = *info;
+  for (unsigned i = 0; i < NOPS; i++)
+    r->ops[i].restore = r;
+  why = obstacle (r);
+  if (why) {
+    reject (r, why);
+    return false;
+  }
+  why = judge (r, &approved);
+  if (!why && !lunfs_saved_collect (saved->arena, index, &r->ranges, &r->pages))
+    why = "its records are damaged";
+  if (why) {
+    refuse (r, why);
+    return false;
+  }
+  enter (r, WITNESSES);
+  if (approved)
+    enter (r, RANGES);
+  advance (r);
+  return false;
+}
