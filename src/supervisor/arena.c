@@ -54,9 +54,11 @@ layout (uint32_t nchunks)
 uint32_t
 lunfs_arena_layout (void)
 {
-  static const uint32_t sizes[] = { sizeof (LunfsArenaHeader), sizeof (LunfsArenaLun),  sizeof (LunfsArenaSlot),
-                                    sizeof (LunfsArenaRange),  sizeof (LunfsArenaPage), LUNFS_ARENA_LUNS,
-                                    LUNFS_ARENA_SLOTS,         LUNFS_ARENA_RANGES,      LUNFS_CHUNK_BYTES };
+  static const uint32_t sizes[] = {
+    sizeof (LunfsArenaHeader), sizeof (LunfsArenaLun),     sizeof (LunfsArenaSlot), sizeof (LunfsArenaRange),
+    sizeof (LunfsArenaPage),   sizeof (LunfsArenaWitness), LUNFS_ARENA_LUNS,        LUNFS_ARENA_SLOTS,
+    LUNFS_ARENA_RANGES,        LUNFS_ARENA_WITNESSES,      LUNFS_CHUNK_BYTES,
+  };
   uint32_t n = 2166136261u; /* FNV-1a */
 
   for (unsigned i = 0; i < G_N_ELEMENTS (sizes); i++)

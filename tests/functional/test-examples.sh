@@ -103,6 +103,7 @@ lunfs "iscsi://$portal/iqn.2026-01.org.example:t1" san
 command=$(sed -n 's/^# //p' "$scratch/man" | grep losetup | here)
 say "$command"
 loop=$(eval "$command")
+loops[$loop]=attached
 cleanup_fn detach_loop "$loop"
 expect_equal "$(blockdev --getsize64 "$loop")" $((16 << 20)) "size of the loop device"
 detach_loop "$loop"
