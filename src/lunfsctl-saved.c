@@ -265,7 +265,7 @@ static int
 list (const Asked *asked, GError **error)
 {
   int status = LUNFS_EXIT_OK;
-  g_autoptr (GPtrArray) all = lunfs_saved_open_all (asked->dir, false, say_unusable, &status);
+  g_autoptr (GPtrArray) all = lunfs_saved_open_all (asked->dir, false, NULL, say_unusable, &status);
   g_autoptr (JsonBuilder) b = json_builder_new ();
 
   json_builder_begin_array (b);

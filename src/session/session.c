@@ -528,8 +528,8 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
     .cmd_timeout = s->settings->cmd_timeout,
     .request_limit = conf->request_limit,
   };
-  s->unknown_writes =
-      (conf->known_nblocks > 0 && !conf->known_quiet) || conf->known_writes; /* of the worker, or mount, before */
+  /* Of the worker, or the mount, before. */
+  s->unknown_writes = (conf->known_nblocks > 0 && !conf->known_quiet) || conf->known_writes;
   s->stats = conf->stats;
   s->events = *events;
   s->user = user;

@@ -54,11 +54,10 @@ layout (uint32_t nchunks)
 uint32_t
 lunfs_arena_layout (void)
 {
-  static const uint32_t sizes[] = {
-    sizeof (LunfsArenaHeader), sizeof (LunfsArenaLun),     sizeof (LunfsArenaSlot), sizeof (LunfsArenaRange),
-    sizeof (LunfsArenaPage),   sizeof (LunfsArenaWitness), LUNFS_ARENA_LUNS,        LUNFS_ARENA_SLOTS,
-    LUNFS_ARENA_RANGES,        LUNFS_ARENA_WITNESSES,      LUNFS_CHUNK_BYTES,
-  };
+  static const uint32_t sizes[] = { sizeof (LunfsArenaHeader), sizeof (LunfsArenaLun),  sizeof (LunfsArenaSlot),
+                                    sizeof (LunfsArenaRange),  sizeof (LunfsArenaPage), LUNFS_ARENA_LUNS,
+                                    LUNFS_ARENA_SLOTS,         LUNFS_ARENA_RANGES,      LUNFS_CHUNK_BYTES,
+                                    LUNFS_ARENA_WITNESSES };
   uint32_t n = 2166136261u; /* FNV-1a */
 
   for (unsigned i = 0; i < G_N_ELEMENTS (sizes); i++)
@@ -187,6 +186,17 @@ refuse (GError **error, const char *why)
   return false;
 }
 
+/* Not damaged: of another program.  That one is still there (supervisor/upgrade.h). */
+static bool
+misfit (const LunfsArenaHeader *h, GError **error)
+{
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MISFIT,
+               "the arena is unusable: another version of lunfs made it: layout %u (%u bytes of header), this "
+               "program's is %u (%zu)",
+               h->version, h->header_bytes, LUNFS_ARENA_VERSION, sizeof *h);
+  return false;
+}
+
 /* A file that only we, or root, may cut; and under our lock (of all that inherited @fd), if @locked. */
 static bool
 is_ours_alone (int fd, const struct stat *st, bool locked)
@@ -253,8 +263,7 @@ check_luns (const LunfsArenaLun *luns, GError **error)
   return true;
 }
 
-/* Said before anything else is looked at: sizes differ between versions, too.  Not damaged, but of another program, which may
- * still be there (supervisor/upgrade.h). */
+/* Said before anything else is looked at: sizes differ between versions, too. */
 static bool
 check_version (int fd, GError **error)
 {
@@ -265,10 +274,7 @@ check_version (int fd, GError **error)
     return refuse (error, "it is no arena");
   if (h.version == LUNFS_ARENA_VERSION && h.header_bytes == sizeof h)
     return true;
-  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MISFIT,
-               "the arena is unusable: another version of lunfs made it (layout %u, this one has %u)", h.version,
-               LUNFS_ARENA_VERSION);
-  return false;
+  return misfit (&h, error);
 }
 
 static LunfsArena *

@@ -338,9 +338,17 @@ add_file (GPtrArray *all, const char *dir, const char *file, bool take,
   }
 }
 
+static bool
+is_in (const LunfsArena *arena, const char *dir, const char *file)
+{
+  g_autofree char *path = g_build_filename (dir, file, NULL);
+
+  return lunfs_saved_is_at (arena, path);
+}
+
 GPtrArray *
-lunfs_saved_open_all (const char *dir, bool take, void (*unusable) (void *user, const char *name, const char *why),
-                      void *user)
+lunfs_saved_open_all (const char *dir, bool take, const LunfsArena *own,
+                      void (*unusable) (void *user, const char *name, const char *why), void *user)
 {
   GPtrArray *all = g_ptr_array_new_with_free_func ((GDestroyNotify) lunfs_saved_free);
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
@@ -352,7 +360,8 @@ lunfs_saved_open_all (const char *dir, bool take, void (*unusable) (void *user, 
     if (*file != '.' && (g_str_has_suffix (file, LUNFS_SAVED_SUFFIX) || g_str_has_suffix (file, LUNFS_ARENA_SUFFIX)))
       g_ptr_array_add (files, g_strdup (file));
   for (guint i = 0; i < files->len; i++)
-    add_file (all, dir, files->pdata[i], take, unusable, user);
+    if (!own || !is_in (own, dir, files->pdata[i]))
+      add_file (all, dir, files->pdata[i], take, unusable, user);
   return all;
 }
 

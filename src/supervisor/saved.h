@@ -25,8 +25,9 @@ typedef struct {
 /* Opens DIR/NAME.saved or, if its mount is dead, DIR/NAME.arena, to look at it and to mark it. */
 LunfsSaved *lunfs_saved_open (const char *dir, const char *name, GError **error);
 /* All in @dir that hold data.  @take: dead mounts' files are set aside, and all are locked, but for those that another mount
- * has.  @unusable, if not NULL, hears of what cannot be opened. */
-GPtrArray *lunfs_saved_open_all (const char *dir, bool take,
+ * has.  @own, if not NULL, is not touched: to close another descriptor of it would give sole.c's lock back.
+ * @unusable, if not NULL, hears of what cannot be opened. */
+GPtrArray *lunfs_saved_open_all (const char *dir, bool take, const LunfsArena *own,
                                  void (*unusable) (void *user, const char *name, const char *why), void *user);
 void lunfs_saved_free (LunfsSaved *saved);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsSaved, lunfs_saved_free)

@@ -21,11 +21,11 @@
 #define LEAVE_WITHIN_US INT64_C (2000000)
 #define DIE_WITHIN_US INT64_C (20000000)
 
-/* Not the byte of util/filelock.h, which a supervisor and its workers have in common. */
+/* A byte that is not util/filelock.h's. */
 static struct flock
-our_byte (void)
+first_byte (void)
 {
-  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1 };
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
 
   return lock;
 }
@@ -34,7 +34,7 @@ our_byte (void)
 static pid_t
 holder_of (int fd)
 {
-  struct flock lock = our_byte ();
+  struct flock lock = first_byte ();
 
   return fcntl (fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0 ? lock.l_pid : 0;
 }
@@ -69,7 +69,7 @@ kill_holder (int fd)
 bool
 lunfs_sole_become (int arena_fd)
 {
-  struct flock lock = our_byte ();
+  struct flock lock = first_byte ();
   int64_t begun = g_get_monotonic_time (), passed = 0;
   bool killed = false;
 

@@ -266,9 +266,9 @@ seal (LunfsArena *arena, const char *path)
 
 /* What has been waiting for a LUN all the while is to survive the restart that may follow, too. */
 static void
-seal_waiting (const char *dir)
+seal_waiting (const char *dir, const LunfsArena *own)
 {
-  g_autoptr (GPtrArray) all = lunfs_saved_open_all (dir, true, NULL, NULL);
+  g_autoptr (GPtrArray) all = lunfs_saved_open_all (dir, true, own, NULL, NULL);
 
   for (guint i = 0; i < all->len; i++) {
     LunfsSaved *saved = all->pdata[i];
@@ -299,7 +299,7 @@ lunfs_state_end (LunfsArena *arena, const LunfsSettings *s)
 
   if (!lunfs_saved_is_at (arena, path))
     return NULL;
-  seal_waiting (s->state_dir);
+  seal_waiting (s->state_dir, arena);
   if (!lunfs_saved_any (arena)) {
     unlink (path);
     return NULL;

@@ -4,20 +4,23 @@
 #include "util/filelock.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
+
+#define FAR (INT64_C (1) << 62) /* the rest of the file can be locked by others (supervisor/sole.c) */
 
 bool
 lunfs_file_lock (int fd)
 {
-  struct flock first = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 }; /* the next is supervisor/sole.c's */
+  struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = FAR, .l_len = 1 };
 
-  return fcntl (fd, F_OFD_SETLK, &first) == 0;
+  return fcntl (fd, F_OFD_SETLK, &all) == 0;
 }
 
 bool
 lunfs_file_is_locked (int fd)
 {
-  struct flock first = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+  struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = FAR, .l_len = 1 };
 
-  return fcntl (fd, F_OFD_GETLK, &first) == 0 && first.l_type != F_UNLCK;
+  return fcntl (fd, F_OFD_GETLK, &all) == 0 && all.l_type != F_UNLCK;
 }

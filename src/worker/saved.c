@@ -20,7 +20,7 @@ lunfs_worker_load_saved (LunfsWorker *w)
 {
   const char *dir = w->settings->state_dir;
 
-  w->saved = dir ? lunfs_saved_open_all (dir, true, say_unusable, NULL)
+  w->saved = dir ? lunfs_saved_open_all (dir, true, w->arena, say_unusable, NULL)
                  : g_ptr_array_new_with_free_func ((GDestroyNotify) lunfs_saved_free);
   for (guint i = 0; i < w->saved->len; i++) { /* a lane should not have to wait for it */
     const LunfsSaved *saved = w->saved->pdata[i];

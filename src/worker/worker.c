@@ -185,7 +185,7 @@ tear_down (LunfsWorker *w)
   lunfs_control_free (w->control);
   for (unsigned i = 0; w->lanes && i < w->nlanes; i++)
     lunfs_lane_stop (w->lanes[i]);
-  if (w->arena && w->settings->state_dir && getppid () != w->supervisor) {
+  if (w->orphaned && w->settings->state_dir) {
     g_autofree char *kept = NULL;
 
     g_clear_pointer (&w->saved, g_ptr_array_unref); /* and their locks */

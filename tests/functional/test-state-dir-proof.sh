@@ -17,7 +17,8 @@ kill_both () {
   kill -STOP "$sup" # neither may see the other's death
   kill -KILL "$wrk"
   kill -KILL "$sup"
-  wait_for "! alive $sup && ! alive $wrk" 10
+  # All its threads: each of them keeps the lock on the arena.
+  wait_for "! alive $sup && ! alive $wrk && [ \$(ls /proc/$wrk/task | wc -l) -le 1 ]" 10
   umount -l "$mnt"
 }
 saved () { lunfsctl saved "$1" --state-dir "$state" "${@:2}"; }

@@ -38,7 +38,8 @@ kill_both () {
   kill -STOP "$sup" # neither may see the other's death
   kill -KILL "$wrk"
   kill -KILL "$sup"
-  wait_for "! alive $sup && ! alive $wrk" 10
+  # All its threads: each of them keeps the lock on the arena.
+  wait_for "! alive $sup && ! alive $wrk && [ \$(ls /proc/$wrk/task | wc -l) -le 1 ]" 10
   umount -l "$mnt"
 }
 # write_blocks FILE-WITH-DATA COUNT SEEK: 4 KiB blocks, acknowledged and not flushed.
@@ -253,7 +254,7 @@ import sys
 boot = open("/proc/sys/kernel/random/boot_id", "rb").read().strip()
 for path in sys.argv[1:]:
     with open(path, "r+b") as f:
-        at = f.read(65536).index(boot)
+        at = f.read(1 << 20).index(boot)
         f.seek(at)
         f.write(b"00000000-0000")
 PY

@@ -145,7 +145,7 @@ START_TEST (test_kept)
   lunfs_arena_free (a); /* dead */
   b = create ();
   ck_assert_uint_eq (nfiles (".saved"), 1);
-  all = lunfs_saved_open_all (dir, true, NULL, NULL);
+  all = lunfs_saved_open_all (dir, true, NULL, NULL, NULL);
   ck_assert_uint_eq (all->len, 1);
   saved = all->pdata[0];
   ck_assert (saved->locked);
@@ -179,12 +179,12 @@ START_TEST (test_sealed)
   kept = lunfs_state_end (a, settings);
   ck_assert_ptr_nonnull (kept);
   lunfs_arena_free (a);
-  all = lunfs_saved_open_all (dir, false, NULL, NULL);
+  all = lunfs_saved_open_all (dir, false, NULL, NULL, NULL);
   ck_assert_uint_eq (all->len, 1);
   ck_assert (lunfs_saved_is_whole (((LunfsSaved *) all->pdata[0])->arena));
   /* Somebody else holds it: it can be looked at, not taken. */
   ck_assert (lunfs_saved_take (all->pdata[0]));
-  all = (g_ptr_array_unref (all), lunfs_saved_open_all (dir, false, NULL, NULL));
+  all = (g_ptr_array_unref (all), lunfs_saved_open_all (dir, false, NULL, NULL, NULL));
   ck_assert_uint_eq (all->len, 1);
 }
 END_TEST
