@@ -53,7 +53,7 @@ round () { # OPTIONS FIO-OPTION...
   fio=$!
   cleanup_fn kill_quietly $fio
   kill_workers 5 $fio
-  kill -INT $fio
+  kill -INT $fio || fail "fio has ended: $(cat "$scratch/fio.out")"
   wait $fio || : # of a signal
   grep -q 'err= 0' "$scratch/fio.out" || fail "fio: $(cat "$scratch/fio.out")"
   ! grep -E 'verify:|error=' "$scratch/fio.out" || fail "fio: $(cat "$scratch/fio.out")"
