@@ -15,14 +15,14 @@ for n in 1 2 3; do
   disks+=("$(backing "disk$n" 16M)")
   add_lun "${disks[n]}"
 done
-options=state_dir=$state,buffer_size=8M,cache_size=16M,cache_write_delay=60000
+mount_options=state_dir=$state,buffer_size=8M,cache_size=16M,cache_write_delay=60000
 all=()
 write_new () { # FILE
   dd if=/dev/urandom of="$1" bs=4k count=4 seek=2000 oflag=direct conv=notrunc,fsync status=none # a witness
   dd if="$scratch/new" of="$1" bs=4k oflag=direct conv=notrunc status=none
 }
 start () { # NAME [/LUN]
-  start_lunfs "iscsi://$portal/$iqn${2-}" "$scratch/$1" -o "$options"
+  start_lunfs "iscsi://$portal/$iqn${2-}" "$scratch/$1" -o "$mount_options"
   all+=("$(supervisor "$scratch/$1")" "$(worker "$scratch/$1")")
 }
 kill_all () {
