@@ -44,6 +44,7 @@ struct LunfsChannel {
   LunfsCall *calls;
   LunfsInterrupts *interrupts;
   atomic_uint in_flight;
+  atomic_uint waiting; /* in replays and held: read, and not being served */
   atomic_bool starved;
 };
 

@@ -31,6 +31,15 @@ lunfs_channel_in_flight (LunfsChannel *ch)
   return atomic_load (&ch->in_flight);
 }
 
+/* In this order: what moves from the one to the other meanwhile is counted. */
+unsigned
+lunfs_channel_unanswered (LunfsChannel *ch)
+{
+  unsigned waiting = atomic_load (&ch->waiting);
+
+  return waiting + atomic_load (&ch->in_flight);
+}
+
 /* ---- slots ---- */
 
 static LunfsCall *
@@ -141,6 +150,7 @@ add_replay (LunfsChannel *ch, LunfsCall *call)
     at = &(*at)->next_free;
   call->next_free = *at;
   *at = call;
+  atomic_fetch_add (&ch->waiting, 1);
 }
 
 /* What was found in the slots or sent again, as far as there is room for it. */
@@ -159,6 +169,7 @@ replay (LunfsChannel *ch)
     ch->replays = call->next_free;
     ch->conf.arena->header->replayed += ch->conf.inbox;
     lunfs_serve (ch, call);
+    atomic_fetch_sub (&ch->waiting, 1);
   }
 }
 

@@ -38,6 +38,8 @@ void lunfs_channel_start (LunfsChannel *ch, bool resend);
 void lunfs_channel_stop (LunfsChannel *ch);
 /* READ and WRITE requests not yet answered; any thread. */
 unsigned lunfs_channel_in_flight (LunfsChannel *ch);
+/* With those that are not even being served: a dead worker's for which there was no room yet, suspects (poison.h). */
+unsigned lunfs_channel_unanswered (LunfsChannel *ch);
 
 /* Tells the kernel to ask for the attributes of node @ino again, and, if @data, has it drop what it has cached of it
  * (expire.h). */

@@ -170,6 +170,7 @@ try_next_suspect (LunfsChannel *ch)
   *at = call->next_free;
   atomic_store (&ch->trying, call);
   serve_call (ch, call);
+  atomic_fetch_sub (&ch->waiting, 1);
 }
 
 static void
@@ -197,6 +198,7 @@ hold (LunfsChannel *ch, LunfsCall *call)
   call->held_us = lunfs_lane_now_us (ch->lane);
   call->next_free = NULL;
   *end = call;
+  atomic_fetch_add (&ch->waiting, 1);
   try_next_suspect (ch);
 }
 

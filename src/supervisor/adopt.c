@@ -8,6 +8,7 @@
 #include "supervisor/mount.h"
 #include "supervisor/mountinfo.h"
 #include "supervisor/supervisor.h"
+#include "util/filelock.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -66,6 +67,7 @@ lunfs_adopt (LunfsStored *stored, LunfsSettings *settings, LunfsAdopted *out, GE
   out->mounted = is_mounted (stored->fuse_fd, arena->header);
   if (!out->mounted && !lunfs_stored_has_dirty (arena)) {
     lunfs_notice ("the mount that a killed lunfs has left is gone: mounting again");
+    lunfs_file_unlock (arena->fd); /* the service manager keeps it open: state_dir would seem to be in use */
     lunfs_stored_close (stored);
     return true;
   }

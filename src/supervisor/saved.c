@@ -258,8 +258,10 @@ static LunfsSaved *
 open_file (const char *dir, const char *file, bool take, bool *out_alive, GError **error)
 {
   g_autoptr (LunfsSaved) saved = g_new0 (LunfsSaved, 1);
+  bool locked;
   int fd;
 
+  g_mutex_init (&saved->lock);
   saved->dir = g_strdup (dir);
   saved->name = strip (file);
   saved->path = g_build_filename (dir, file, NULL);
@@ -268,18 +270,19 @@ open_file (const char *dir, const char *file, bool take, bool *out_alive, GError
     g_set_error (error, LUNFS_ERROR, (int) lunfs_exit_of_path (errno), "%s: %s", saved->path, g_strerror (errno));
     return NULL;
   }
-  saved->locked = take && lunfs_file_lock (fd);
-  if (!saved->locked && g_str_has_suffix (file, LUNFS_ARENA_SUFFIX) && lunfs_file_is_locked (fd)) {
+  locked = take && lunfs_file_lock (fd);
+  if (!locked && g_str_has_suffix (file, LUNFS_ARENA_SUFFIX) && lunfs_file_is_locked (fd)) {
     *out_alive = true;
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_EXISTS, "%s: in use by a mount", saved->path);
     close (fd);
     return NULL;
   }
-  saved->arena = saved->locked ? lunfs_arena_attach (fd, error) : lunfs_arena_look (fd, error);
+  saved->arena = locked ? lunfs_arena_attach (fd, error) : lunfs_arena_look (fd, error);
   if (!saved->arena) {
     g_prefix_error (error, "%s: ", saved->path);
     return NULL;
   }
+  saved->users = locked;
   return g_steal_pointer (&saved);
 }
 
@@ -325,7 +328,7 @@ add_file (GPtrArray *all, const char *dir, const char *file, bool take,
 
   saved = open_file (dir, file, take, &alive, &error);
   if (saved && !lunfs_saved_any (saved->arena)) {
-    if (saved->locked && g_str_has_suffix (file, LUNFS_SAVED_SUFFIX)) /* its worker died before it could remove it */
+    if (saved->users && g_str_has_suffix (file, LUNFS_SAVED_SUFFIX)) /* its worker died before it could remove it */
       unlink (saved->path);
     return;
   }
@@ -368,8 +371,22 @@ lunfs_saved_open_all (const char *dir, bool take, const LunfsArena *own,
 bool
 lunfs_saved_take (LunfsSaved *saved)
 {
-  saved->locked = saved->locked || lunfs_file_lock (saved->arena->fd);
-  return saved->locked;
+  bool ok;
+
+  g_mutex_lock (&saved->lock);
+  ok = saved->users > 0 || lunfs_file_lock (saved->arena->fd);
+  saved->users += ok;
+  g_mutex_unlock (&saved->lock);
+  return ok;
+}
+
+void
+lunfs_saved_release (LunfsSaved *saved)
+{
+  g_mutex_lock (&saved->lock);
+  if (saved->users > 0 && --saved->users == 0)
+    lunfs_file_unlock (saved->arena->fd);
+  g_mutex_unlock (&saved->lock);
 }
 
 bool
@@ -403,6 +420,7 @@ lunfs_saved_free (LunfsSaved *saved)
   if (!saved)
     return;
   lunfs_arena_free (saved->arena);
+  g_mutex_clear (&saved->lock);
   g_free (saved->dir);
   g_free (saved->name);
   g_free (saved->path);

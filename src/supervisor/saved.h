@@ -3,7 +3,8 @@
  *
  * It stands in the mount's arena file.  DIR/NAME.arena belongs to a mount while it is locked; unlocked, its mount is dead.
  * One with data in it is renamed to DIR/NAME-1.saved (-2, ...) before NAME.arena is made anew, so that it is never written
- * over.  A worker locks the saved files it finds for as long as it lives, and writes back what is for its LUNs.
+ * over.  A worker locks a saved file while it writes back what is for its LUNs, and no longer: mounts share a directory, and
+ * each finds all the files.
  *
  * What becomes of a LUN's data is one word, LunfsArenaLun.saved, that lunfsctl may change without the lock; DONE is on disk
  * before the LUN is served, so that nothing is ever written back twice.  Any thread. */
@@ -19,12 +20,13 @@ typedef struct {
   char *dir, *name; /* DIR/NAME */
   char *path;
   LunfsArena *arena;
-  bool locked;
+  GMutex lock;    /* Protects users: a worker's lanes. */
+  unsigned users; /* 0: the file is not under our lock */
 } LunfsSaved;
 
 /* Opens DIR/NAME.saved or, if its mount is dead, DIR/NAME.arena, to look at it and to mark it. */
 LunfsSaved *lunfs_saved_open (const char *dir, const char *name, GError **error);
-/* All in @dir that hold data.  @take: dead mounts' files are set aside, and all are locked, but for those that another mount
+/* All in @dir that hold data.  @take: dead mounts' files are set aside, and all are taken, but for those that another mount
  * has.  @own, if not NULL, is not touched: to close another descriptor of it would give sole.c's lock back.
  * @unusable, if not NULL, hears of what cannot be opened. */
 GPtrArray *lunfs_saved_open_all (const char *dir, bool take, const LunfsArena *own,
@@ -34,8 +36,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsSaved, lunfs_saved_free)
 
 /* The file at @path, locked by us, holds data: renames it.  Returns its new name, NULL with an error. */
 char *lunfs_saved_set_aside (const char *path, GError **error);
-/* Under our lock?  False: another mount has it. */
+/* Under our lock until it has been released as often.  False: another mount has it.  What waited may be gone by then. */
 bool lunfs_saved_take (LunfsSaved *saved);
+void lunfs_saved_release (LunfsSaved *saved);
 /* The file under that name is this one. */
 bool lunfs_saved_is_at (const LunfsArena *arena, const char *path);
 /* Remove the file if nothing in it waits any more; it must be under our lock. */

@@ -23,6 +23,9 @@
 #define NFDS 4
 #define PROGRAM_FD (FIRST_FD + NFDS)
 #define EXEC_FAILED 127
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1u << 2)
+#endif
 
 /* ---- supervisor ---- */
 
@@ -102,6 +105,25 @@ lunfs_spawn_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool
 }
 
 /* ---- worker ---- */
+
+void
+lunfs_worker_exec_again (const LunfsWorkerFds *fds)
+{
+  const int keep[NFDS] = { fds->fuse_fd, fds->arena_fd, fds->settings_fd, fds->control_fd };
+  g_autoptr (LunfsProgram) own = lunfs_program_own ();
+  char value[96];
+
+#ifdef SYS_close_range
+  syscall (SYS_close_range, STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+#endif
+  for (int i = 0; i < NFDS; i++)
+    fcntl (keep[i], F_SETFD, 0);
+  snprintf (value, sizeof value, "%d,%d,%d,%d;%d,%d", keep[0], keep[1], keep[2], keep[3], LUNFS_PROTOCOL,
+            LUNFS_SETTINGS_FORMAT);
+  setenv (LUNFS_WORKER_ENV, value, 1);
+  lunfs_program_exec (own, -1, NULL);
+  _exit (EXEC_FAILED);
+}
 
 bool
 lunfs_worker_fds_from_env (LunfsWorkerFds *out)

@@ -13,4 +13,7 @@
 pid_t lunfs_spawn_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool quiet, bool keep_stderr,
                           GError **error);
 
+/* In a worker: it begins anew, as its own successor, in the same process.  Threads, memory and all but @fds are gone. */
+void lunfs_worker_exec_again (const LunfsWorkerFds *fds) G_GNUC_NORETURN;
+
 #endif

@@ -273,7 +273,7 @@ seal_waiting (const char *dir, const LunfsArena *own)
   for (guint i = 0; i < all->len; i++) {
     LunfsSaved *saved = all->pdata[i];
 
-    if (saved->locked && !saved->arena->header->sealed && lunfs_saved_is_whole (saved->arena))
+    if (saved->users && !saved->arena->header->sealed && lunfs_saved_is_whole (saved->arena))
       seal (saved->arena, saved->path);
   }
 }

@@ -189,6 +189,17 @@ lunfs_upgrade_program (const LunfsUpgrade *u)
   return u->current;
 }
 
+void
+lunfs_upgrade_end_interrupted (LunfsArenaUpgrade *record)
+{
+  LunfsUpgrade u = { .record = record };
+
+  if (record->state == LUNFS_UPGRADE_CHECKING || record->state == LUNFS_UPGRADE_LEAVING
+      || record->state == LUNFS_UPGRADE_STARTING)
+    end (&u, LUNFS_UPGRADE_FAILED, LUNFS_EXIT_FAILED,
+         "the supervisor was killed meanwhile; lunfsctl status tells which version serves");
+}
+
 LunfsUpgrade *
 lunfs_upgrade_new (LunfsArenaHeader *header)
 {
@@ -198,6 +209,7 @@ lunfs_upgrade_new (LunfsArenaHeader *header)
   u->path = lunfs_program_own_path ();
   u->current = lunfs_program_own ();
   u->fd = -1;
+  lunfs_upgrade_end_interrupted (u->record);
   g_strlcpy (u->record->supervisor_version, PACKAGE_VERSION, sizeof u->record->supervisor_version);
   return u;
 }

@@ -14,7 +14,9 @@ typedef struct LunfsUpgrade LunfsUpgrade;
 typedef enum { LUNFS_ANSWER_PENDING, LUNFS_ANSWER_FITS, LUNFS_ANSWER_MISFIT } LunfsUpgradeAnswer;
 
 LunfsUpgrade *lunfs_upgrade_new (LunfsArenaHeader *header); /* borrowed */
-void lunfs_upgrade_free (LunfsUpgrade *u);                  /* NULL is fine */
+/* A supervisor was killed in the middle: nobody else would end it, and no other could begin. */
+void lunfs_upgrade_end_interrupted (LunfsArenaUpgrade *record);
+void lunfs_upgrade_free (LunfsUpgrade *u); /* NULL is fine */
 /* What the next worker is. */
 const LunfsProgram *lunfs_upgrade_program (const LunfsUpgrade *u);
 

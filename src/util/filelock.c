@@ -17,6 +17,14 @@ lunfs_file_lock (int fd)
   return fcntl (fd, F_OFD_SETLK, &all) == 0;
 }
 
+void
+lunfs_file_unlock (int fd)
+{
+  struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = FAR, .l_len = 1 };
+
+  fcntl (fd, F_OFD_SETLK, &all);
+}
+
 bool
 lunfs_file_is_locked (int fd)
 {

@@ -8,6 +8,8 @@
 
 /* Does not wait.  True also if it has the lock already. */
 bool lunfs_file_lock (int fd);
+/* For all of them, at once. */
+void lunfs_file_unlock (int fd);
 /* Somebody else has it; asks without taking it. */
 bool lunfs_file_is_locked (int fd);
 

@@ -76,13 +76,15 @@ nothing (void *user)
 static void G_GNUC_NORETURN
 leave (LunfsWorker *w)
 {
-  unsigned left = under_way (w) + lunfs_ops_waiting_opens (w->ops);
+  unsigned left =
+      lunfs_channel_unanswered (w->channel) + lunfs_ops_under_way (w->ops) + lunfs_ops_waiting_opens (w->ops);
 
   for (unsigned i = 0; i < w->nlanes;
        i++) /* an answer is counted before it is sent: each lane has ended its last one */
     lunfs_lane_call (w->lanes[i], nothing, NULL);
   w->arena->header->upgrade.clean = left == 0;
-  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_LEFT, (int) left, 0, NULL);
+  if (!lunfs_message_send (w->fds.control_fd, LUNFS_MSG_LEFT, (int) left, 0, NULL) && !w->stored)
+    lunfs_worker_stay (w);
   _exit (0);
 }
 

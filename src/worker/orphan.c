@@ -8,11 +8,29 @@
 
 #include "lunfs/log.h"
 #include "supervisor/ready.h"
+#include "supervisor/spawn.h"
 #include "supervisor/unmount.h"
+#include "supervisor/upgrade.h"
 
 #include <unistd.h>
 
 #define UNMOUNT_EVERY_MS 250
+
+/* It has stopped reading, and perhaps logged out, for a successor that will not come.  One that begins anew finds in the arena
+ * what that one would have found, and then that it is an orphan. */
+void
+lunfs_worker_stay (LunfsWorker *w)
+{
+  LunfsArenaHeader *h = w->arena->header;
+
+  lunfs_notice ("the supervisor is gone in the middle of an upgrade: serving %s again", w->settings->mountpoint);
+  lunfs_upgrade_end_interrupted (&h->upgrade);
+  h->upgrade.clean = 0;
+  h->last_signal = h->last_status = h->last_crashed = 0;
+  h->worker_count++;
+  lunfs_control_free (w->control);
+  lunfs_worker_exec_again (&w->fds);
+}
 
 static void
 flush (LunfsWorker *w)
@@ -47,6 +65,8 @@ lunfs_worker_orphaned (LunfsWorker *w)
     lunfs_control_free (w->control); /* its socket has the dead one's name */
     _exit (LUNFS_EXIT_FAILED);
   }
+  if (w->leave_limit_ms && !w->stopping)
+    lunfs_worker_stay (w);
   w->orphaned = true;
   w->orphan_until_us = g_get_monotonic_time () + (ours ? w->settings->stop_timeout * G_USEC_PER_SEC / 2 : 0);
   lunfs_error ("the supervisor is gone, and with it what would start another worker: flushing and unmounting %s%s",

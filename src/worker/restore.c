@@ -47,7 +47,8 @@ struct LunfsRestore {
   uint64_t zero_from, zero_end; /* of a range that the target refuses to zero by itself */
   unsigned busy, same, changed;
   uint64_t bytes;
-  bool lost; /* the session: it comes again */
+  bool holds; /* the file's lock */
+  bool lost;  /* the session: it comes again */
   bool sending;
   int error;
   Op ops[NOPS];
@@ -67,6 +68,8 @@ lunfs_worker_free_restore (LunfsRestore *r)
 {
   if (!r)
     return;
+  if (r->holds)
+    lunfs_saved_release (r->saved);
   free_lists (r);
   g_free (r);
 }
@@ -472,7 +475,7 @@ obstacle (LunfsRestore *r)
   LunfsIdentity known = { 0 };
   const char *differs;
 
-  if (!lunfs_saved_take (r->saved))
+  if (!r->holds)
     return "another mount has it";
   g_strlcpy (known.text, l->identity, sizeof known.text);
   differs = lunfs_session_differs (&known, l->nblocks, l->block_size, &r->info);
@@ -487,20 +490,40 @@ obstacle (LunfsRestore *r)
   return NULL;
 }
 
-/* By lunfsctl, which cannot remove what we have locked. */
+/* By lunfsctl, which cannot remove what somebody has locked. */
 static void
 drop_discarded (LunfsWorker *w)
 {
-  for (guint i = 0; i < w->saved->len; i++)
-    if (((LunfsSaved *) w->saved->pdata[i])->locked)
-      lunfs_saved_drop_empty (w->saved->pdata[i]);
+  for (guint i = 0; i < w->saved->len; i++) {
+    LunfsSaved *saved = w->saved->pdata[i];
+
+    if (!lunfs_saved_take (saved))
+      continue;
+    lunfs_saved_drop_empty (saved);
+    lunfs_saved_release (saved);
+  }
+}
+
+/* Under the lock it is looked at again: another mount may just have written it back. */
+static LunfsSaved *
+find (LunfsRow *row, const char *identity, unsigned *out_index, bool *out_holds)
+{
+  for (;;) {
+    LunfsSaved *saved = lunfs_worker_find_saved (row, identity, out_index);
+
+    *out_holds = saved && lunfs_saved_take (saved);
+    if (!*out_holds || lunfs_worker_find_saved (row, identity, out_index) == saved)
+      return saved;
+    lunfs_saved_release (saved);
+  }
 }
 
 bool
 lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
 {
   unsigned index = 0;
-  LunfsSaved *saved = lunfs_worker_find_saved (row, info->identity.text, &index);
+  bool holds;
+  LunfsSaved *saved = find (row, info->identity.text, &index, &holds);
   LunfsRestore *r;
   const char *why;
   bool approved = false;
@@ -512,6 +535,7 @@ lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
   r = row->restore = g_new0 (LunfsRestore, 1);
   r->row = row;
   r->saved = saved;
+  r->holds = holds;
   r->index = index;
   r->info = *info;
   for (unsigned i = 0; i < NOPS; i++)

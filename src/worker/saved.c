@@ -22,9 +22,11 @@ lunfs_worker_load_saved (LunfsWorker *w)
 
   w->saved = dir ? lunfs_saved_open_all (dir, true, w->arena, say_unusable, NULL)
                  : g_ptr_array_new_with_free_func ((GDestroyNotify) lunfs_saved_free);
-  for (guint i = 0; i < w->saved->len; i++) { /* a lane should not have to wait for it */
-    const LunfsSaved *saved = w->saved->pdata[i];
+  for (guint i = 0; i < w->saved->len; i++) {
+    LunfsSaved *saved = w->saved->pdata[i];
 
+    lunfs_saved_release (saved); /* it may be another mount's */
+    /* a lane should not have to wait for it */
     madvise (saved->arena->header, saved->arena->mapped_bytes, MADV_WILLNEED);
     lunfs_notice ("%s: data of an earlier mount of %s waits", saved->path, saved->arena->header->source);
   }

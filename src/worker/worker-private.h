@@ -158,6 +158,8 @@ void lunfs_worker_ping (LunfsWorker *w);
 /* orphan.c */
 /* The supervisor is gone.  May not return. */
 void lunfs_worker_orphaned (LunfsWorker *w);
+/* The same while we leave (leave.c) and nobody keeps the mount for another. */
+void lunfs_worker_stay (LunfsWorker *w) G_GNUC_NORETURN;
 /* After the flush: what the supervisor would have tidied up. */
 void lunfs_worker_orphan_end (LunfsWorker *w);
 

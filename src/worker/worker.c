@@ -188,7 +188,9 @@ tear_down (LunfsWorker *w)
   if (w->orphaned && w->settings->state_dir) {
     g_autofree char *kept = NULL;
 
-    g_clear_pointer (&w->saved, g_ptr_array_unref); /* and their locks */
+    for (guint i = 0; i < w->saved->len; i++) /* of a writing back that has not ended */
+      while (((LunfsSaved *) w->saved->pdata[i])->users > 0)
+        lunfs_saved_release (w->saved->pdata[i]);
     kept = lunfs_state_end (w->arena, w->settings); /* nobody else is there to do it */
 
     if (kept)
