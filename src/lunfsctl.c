@@ -3,8 +3,10 @@
 #include "config.h"
 
 #include "control/control.h"
+#include "control/import.h"
 #include "control/upgrade.h"
 #include "lunfs/error.h"
+#include "worker/check.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -105,6 +107,8 @@ static const Command commands[] = {
   { "rescan", "[PATH]", "look for new sizes, LUNs and targets", cmd_rescan, 0 },
   { "set", "PATH OPTION=VALUE...", "change limits of a mount, or of one LUN of it", cmd_set, 2 },
   { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", cmd_upgrade, 0 },
+  { "check", "[NAME | URL]", "try step by step what a mount would do; nothing is written", lunfs_check_run, 0 },
+  { "import", "[DIR]", "print open-iscsi's node database as a lunfs.conf", lunfs_import_run, 0 },
 };
 
 static int
