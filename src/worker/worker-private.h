@@ -146,6 +146,7 @@ void lunfs_worker_free_askings (LunfsWorker *w);
 
 /* control.c */
 char *lunfs_worker_status (void *user);
+/* commands.c, commands_set.c */
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */
 void lunfs_worker_restore_timeouts (LunfsRow *row);
