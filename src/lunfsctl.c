@@ -18,6 +18,11 @@ static const LunfsCtlCommand commands[] = {
   { "stats", "reset [PATH]", "begin to count anew", lunfs_ctl_stats, 1, false },
   { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", lunfs_ctl_upgrade, 0, false },
   { "saved", "list|inspect|... [NAME]", "data that a mount with state_dir could not flush", lunfs_ctl_saved, 1, false },
+  { "flush", "[PATH]", "all that is written is on stable storage when it returns", lunfs_ctl_flush, 0, true },
+  { "drain", "[PATH]", "the same, and shows how far it is", lunfs_ctl_drain, 0, true },
+  { "logout", "PATH", "flush LUNs and end their sessions; requests fail until login", lunfs_ctl_logout, 1, true },
+  { "login", "PATH", "log in again", lunfs_ctl_login, 1, true },
+  { "umount", "PATH", "flush and unmount; says who keeps it busy", lunfs_ctl_umount, 1, true },
 };
 
 static int

@@ -2,8 +2,8 @@
 /* What the commands of lunfsctl share: options, the mounts that are meant, what they say of themselves, and how it is shown.
  *
  * The table of commands is in lunfsctl.c; each command is a function here, in a file per group:
- *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats
- *   saved.c saved, which asks no mount
+ *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
+ *   saved.c saved, which asks no mount    leave.c login, logout, umount
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
 #ifndef LUNFS_CTL_H
@@ -69,6 +69,17 @@ void lunfs_ctl_table_print (const LunfsCtlTable *table, const char *indent, GStr
 void lunfs_ctl_table_free (LunfsCtlTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LunfsCtlTable, lunfs_ctl_table_free)
 
+/* ---- users.c ---- */
+
+/* Who uses @path, or what is in that directory: "qemu (process 7, open file), /dev/loop0"; NULL: nobody that this user may
+ * see.  g_free. */
+char *lunfs_ctl_users (const char *path);
+
+/* ---- flush.c ---- */
+
+/* Flushes all LUNs below @path.  False with @error: what is not flushed.  @timeout_s 0: waits as long as it takes. */
+bool lunfs_ctl_flush_path (const char *path, gint64 timeout_s, GError **error);
+
 /* ---- the commands ---- */
 
 int lunfs_ctl_ls (int argc, char **argv, GError **error);
@@ -79,5 +90,10 @@ int lunfs_ctl_set (int argc, char **argv, GError **error);
 int lunfs_ctl_stats (int argc, char **argv, GError **error);
 int lunfs_ctl_upgrade (int argc, char **argv, GError **error);
 int lunfs_ctl_saved (int argc, char **argv, GError **error);
+int lunfs_ctl_flush (int argc, char **argv, GError **error);
+int lunfs_ctl_drain (int argc, char **argv, GError **error);
+int lunfs_ctl_login (int argc, char **argv, GError **error);
+int lunfs_ctl_logout (int argc, char **argv, GError **error);
+int lunfs_ctl_umount (int argc, char **argv, GError **error);
 
 #endif

@@ -7,6 +7,7 @@
  *                                 ^______________/ \-> PROBE  (a unit attention says that something changed)
  *                               PROBE -> FENCED               (another LUN under the same number; asked again later)
  *                               any -> STOPPED
+ *                               any -> LOGGED_OUT -> DOWN     (by the administrator)
  *
  * As a layer it takes requests at any time: they wait while it is not UP, at most replacement_timeout, then they fail
  * with EIO, as new ones do at once, until it is UP again.  Requests in flight at a loss are sent again in the order in
@@ -34,6 +35,7 @@ typedef enum {
   LUNFS_SESSION_UP,
   LUNFS_SESSION_FENCED,
   LUNFS_SESSION_STOPPED,
+  LUNFS_SESSION_LOGGED_OUT,
 } LunfsSessionState;
 const char *lunfs_session_state_name (LunfsSessionState state);
 
@@ -104,6 +106,10 @@ void lunfs_session_serve (LunfsSession *session);
 void lunfs_session_reject (LunfsSession *session, LunfsLoginOutcome outcome, const char *why);
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
+
+/* By the administrator, and until log_in: no session, requests fail with EIO.  Lane thread. */
+void lunfs_session_log_out (LunfsSession *session);
+void lunfs_session_log_in (LunfsSession *session);
 
 /* This process ends soon and a successor takes over: send nothing more, log out when what was sent has been answered.  No
  * request is answered because of it. */

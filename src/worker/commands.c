@@ -128,6 +128,10 @@ static const struct {
   { "upgrade-state", upgrade_state },
   { "set", lunfs_command_set },
   { "stats-reset", lunfs_command_stats_reset },
+  { "flush", lunfs_command_flush },
+  { "flush-state", lunfs_command_flush_state },
+  { "login", lunfs_command_login },
+  { "logout", lunfs_command_logout },
 };
 
 static bool

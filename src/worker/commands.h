@@ -23,5 +23,9 @@ JsonObject *lunfs_command_add_lun (LunfsWorker *w, JsonObject *answer, const Lun
 
 bool lunfs_command_set (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_stats_reset (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_flush (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_flush_state (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_login (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_logout (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 
 #endif

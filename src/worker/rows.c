@@ -451,7 +451,11 @@ build_row (LunfsWorker *w, LunfsRow *row)
 static void /* lane */
 start_row (void *user)
 {
-  lunfs_session_start (((LunfsRow *) user)->session);
+  LunfsRow *row = user;
+
+  if (row->record->logged_out)
+    lunfs_session_log_out (row->session);
+  lunfs_session_start (row->session);
 }
 
 static LunfsRow *
@@ -498,6 +502,8 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
     lunfs_ops_release_opens (w->ops, false);
   }
   lunfs_lane_call (row->lane, start_row, row);
+  if (row->record->logged_out)
+    lunfs_worker_settle (w, &row->settled, LUNFS_EXIT_OK, target_name, "");
 }
 
 void

@@ -20,6 +20,16 @@ typedef struct LunfsWorker LunfsWorker;
 typedef struct LunfsWorkerPing LunfsWorkerPing;
 typedef struct LunfsRestore LunfsRestore;
 
+/* commands_flush.c: FLUSHes that lunfsctl asks for, numbered. */
+typedef struct {
+  LunfsRequest req;
+  bool busy;
+  uint64_t under_way;
+  uint64_t asked; /* lane, and the control thread while the lane waits for it */
+  _Atomic uint64_t done;
+  _Atomic int result; /* of that one: 0 or -errno */
+} LunfsRowFlush;
+
 /* The data path of one LUN. */
 typedef struct {
   LunfsWorker *worker;
@@ -38,6 +48,7 @@ typedef struct {
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
   LunfsRequest tidy;     /* leave.c */
+  LunfsRowFlush flush;   /* lane */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
   LunfsRestore *restore; /* lane: what an earlier mount left is being written back; NULL = not now */
