@@ -22,6 +22,9 @@ static const LunfsCtlCommand commands[] = {
   { "drain", "[PATH]", "the same, and shows how far it is", lunfs_ctl_drain, 0, true },
   { "logout", "PATH", "flush LUNs and end their sessions; requests fail until login", lunfs_ctl_logout, 1, true },
   { "login", "PATH", "log in again", lunfs_ctl_login, 1, true },
+  { "top", "[PATH]", "throughput, latency, depth and dirty data, refreshed", lunfs_ctl_top, 0, true },
+  { "sense", "[PATH]", "the last answers of targets that were not good", lunfs_ctl_sense, 0, true },
+  { "inquiry", "[PATH]", "what LUNs say they are: names, limits, capacity", lunfs_ctl_inquiry, 0, true },
   { "umount", "PATH", "flush and unmount; says who keeps it busy", lunfs_ctl_umount, 1, true },
 };
 

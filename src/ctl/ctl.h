@@ -4,6 +4,7 @@
  * The table of commands is in lunfsctl.c; each command is a function here, in a file per group:
  *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
  *   saved.c saved, which asks no mount    leave.c login, logout, umount
+ *   leave.c login, logout, umount    sense.c sense, inquiry    top.c top
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
 #ifndef LUNFS_CTL_H
@@ -90,6 +91,9 @@ int lunfs_ctl_set (int argc, char **argv, GError **error);
 int lunfs_ctl_stats (int argc, char **argv, GError **error);
 int lunfs_ctl_upgrade (int argc, char **argv, GError **error);
 int lunfs_ctl_saved (int argc, char **argv, GError **error);
+int lunfs_ctl_sense (int argc, char **argv, GError **error);
+int lunfs_ctl_inquiry (int argc, char **argv, GError **error);
+int lunfs_ctl_top (int argc, char **argv, GError **error);
 int lunfs_ctl_flush (int argc, char **argv, GError **error);
 int lunfs_ctl_drain (int argc, char **argv, GError **error);
 int lunfs_ctl_login (int argc, char **argv, GError **error);

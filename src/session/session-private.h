@@ -92,6 +92,7 @@ struct LunfsSession {
   bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
   uint64_t bad_lba;  /* of the last medium error */
+  LunfsRecorder *recorder;
   char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;

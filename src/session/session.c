@@ -92,6 +92,12 @@ lunfs_session_snapshot (LunfsSession *s, LunfsSessionSnapshot *out)
   g_mutex_unlock (&s->snapshot_lock);
 }
 
+unsigned
+lunfs_session_records (LunfsSession *s, LunfsRecord *out, uint64_t *out_total)
+{
+  return lunfs_recorder_read (s->recorder, out, out_total);
+}
+
 /* ---- pauses ---- */
 
 /* How long it has not been UP. */
@@ -558,6 +564,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   if (conf->witnesses)
     lunfs_probe_ask_keys (s->probe);
   s->witnesses.table = conf->witnesses;
+  s->recorder = lunfs_recorder_new ();
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);
@@ -584,6 +591,7 @@ lunfs_session_free (LunfsSession *s)
   g_free (s->lost_address);
   g_free ((char *) s->conf.host);
   g_free (s->own_failure);
+  lunfs_recorder_free (s->recorder);
   g_free ((char *) s->conf.target_name);
   g_mutex_clear (&s->snapshot_lock);
   g_free (s);

@@ -23,6 +23,7 @@
 #include "lunfs/request.h"
 #include "lunfs/settings.h"
 #include "lunfs/stats.h"
+#include "session/recorder.h"
 
 typedef struct LunfsSession LunfsSession;
 
@@ -137,5 +138,7 @@ typedef struct {
   LunfsTimeouts timeouts;
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);
+/* As lunfs_recorder_read.  Any thread. */
+unsigned lunfs_session_records (LunfsSession *session, LunfsRecord *out, uint64_t *out_total);
 
 #endif

@@ -130,6 +130,8 @@ static const struct {
   { "stats-reset", lunfs_command_stats_reset },
   { "flush", lunfs_command_flush },
   { "flush-state", lunfs_command_flush_state },
+  { "sense", lunfs_command_sense },
+  { "inquiry", lunfs_command_inquiry },
   { "login", lunfs_command_login },
   { "logout", lunfs_command_logout },
 };

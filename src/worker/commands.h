@@ -23,6 +23,8 @@ JsonObject *lunfs_command_add_lun (LunfsWorker *w, JsonObject *answer, const Lun
 
 bool lunfs_command_set (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_stats_reset (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_sense (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_inquiry (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_flush (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_flush_state (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_login (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
