@@ -25,6 +25,7 @@ static const LunfsCtlCommand commands[] = {
   { "top", "[PATH]", "throughput, latency, depth and dirty data, refreshed", lunfs_ctl_top, 0, true },
   { "sense", "[PATH]", "the last answers of targets that were not good", lunfs_ctl_sense, 0, true },
   { "inquiry", "[PATH]", "what LUNs say they are: names, limits, capacity", lunfs_ctl_inquiry, 0, true },
+  { "discover", "HOST | URL", "the targets of a portal, in iscsiadm's lines", lunfs_ctl_discover, 1, true },
   { "umount", "PATH", "flush and unmount; says who keeps it busy", lunfs_ctl_umount, 1, true },
 };
 

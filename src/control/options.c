@@ -309,6 +309,24 @@ check_combinations (LunfsOptionState *st, GError **error)
 }
 
 static bool
+finish_source (LunfsOptionState *st, char *text, GError **error)
+{
+  LunfsCredentials login = { 0 };
+  return check_combinations (st, error) && make_source (st, text, &login, error) && make_login (st, &login, error);
+}
+
+static bool
+make_name (LunfsSettings *s, GError **error)
+{
+  char *name = lunfs_initiator_name (s->initiator_name, INITIATOR_FILE, error);
+  if (!name)
+    return false;
+  g_free (s->initiator_name);
+  s->initiator_name = name;
+  return true;
+}
+
+static bool
 finish (LunfsOptionState *st, const GPtrArray *positional, GError **error)
 {
   LunfsSettings *s = st->settings;
@@ -316,18 +334,8 @@ finish (LunfsOptionState *st, const GPtrArray *positional, GError **error)
     return usage (error, positional->len == 0   ? "SOURCE and MOUNTPOINT are missing; lunfs --help says more"
                          : positional->len == 1 ? "MOUNTPOINT is missing; lunfs --help says more"
                                                 : "more than two arguments; lunfs --help says more");
-  LunfsCredentials login = { 0 };
-  if (!check_combinations (st, error) || !make_source (st, g_ptr_array_index (positional, 0), &login, error)
-      || !make_login (st, &login, error))
-    return false;
-  if (!lunfs_mountpoint_check (s, g_ptr_array_index (positional, 1), error))
-    return false;
-  char *name = lunfs_initiator_name (s->initiator_name, INITIATOR_FILE, error);
-  if (!name)
-    return false;
-  g_free (s->initiator_name);
-  s->initiator_name = name;
-  return true;
+  return finish_source (st, g_ptr_array_index (positional, 0), error)
+         && lunfs_mountpoint_check (s, g_ptr_array_index (positional, 1), error) && make_name (s, error);
 }
 
 LunfsRun
@@ -350,4 +358,20 @@ lunfs_options_parse (int argc, char **argv, LunfsSettings **out, GError **error)
     return LUNFS_RUN_EXIT;
   *out = g_steal_pointer (&settings);
   return LUNFS_RUN_MOUNT;
+}
+
+LunfsSettings *
+lunfs_options_parse_source (int argc, char **argv, GError **error)
+{
+  g_autoptr (LunfsSettings) settings = lunfs_settings_new ();
+  g_autoptr (GPtrArray) positional = g_ptr_array_new ();
+  LunfsOptionState st = { .settings = settings, .credentials_fd = -1 };
+  Args args = { .argc = argc, .next = 1, .argv = argv, .positional = positional };
+
+  bool ok = take_args (&st, &args, error);
+  if (ok && positional->len != 1)
+    ok = usage (error, "one SOURCE is needed");
+  ok = ok && finish_source (&st, g_ptr_array_index (positional, 0), error) && make_name (settings, error);
+  g_free (st.credentials_path);
+  return ok ? g_steal_pointer (&settings) : NULL;
 }

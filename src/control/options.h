@@ -15,4 +15,7 @@ typedef enum { LUNFS_RUN_MOUNT, LUNFS_RUN_EXIT } LunfsRun;
  * On error returns LUNFS_RUN_EXIT with @error set; its code is the exit status (LunfsExit). */
 LunfsRun lunfs_options_parse (int argc, char **argv, LunfsSettings **out, GError **error);
 
+/* The same for programs that ask without mounting: options and a SOURCE.  NULL with @error. */
+LunfsSettings *lunfs_options_parse_source (int argc, char **argv, GError **error);
+
 #endif

@@ -5,6 +5,7 @@
  *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
  *   saved.c saved, which asks no mount    leave.c login, logout, umount
  *   leave.c login, logout, umount    sense.c sense, inquiry    top.c top
+ *   discover.c discover
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
 #ifndef LUNFS_CTL_H
@@ -91,6 +92,7 @@ int lunfs_ctl_set (int argc, char **argv, GError **error);
 int lunfs_ctl_stats (int argc, char **argv, GError **error);
 int lunfs_ctl_upgrade (int argc, char **argv, GError **error);
 int lunfs_ctl_saved (int argc, char **argv, GError **error);
+int lunfs_ctl_discover (int argc, char **argv, GError **error);
 int lunfs_ctl_sense (int argc, char **argv, GError **error);
 int lunfs_ctl_inquiry (int argc, char **argv, GError **error);
 int lunfs_ctl_top (int argc, char **argv, GError **error);

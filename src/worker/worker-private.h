@@ -120,7 +120,6 @@ struct LunfsWorker {
 void lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
                            bool found);
 void lunfs_worker_free_rows (LunfsWorker *w);
-LunfsExit lunfs_worker_exit_of (LunfsLoginOutcome outcome);
 void lunfs_worker_send_settled (LunfsWorker *w);
 /* One row or question has its first outcome. */
 void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
