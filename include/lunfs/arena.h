@@ -128,7 +128,8 @@ typedef struct {
   uint16_t quiet;  /* the target has answered all it was sent: nothing of it can come late */
   uint16_t was_up; /* its session was up */
   /* Set by lunfsctl for as long as the mount lives; seconds, in the order of control.c's table. */
-  uint32_t timeouts_set;
+  uint16_t timeouts_set;
+  uint16_t logged_out;
   int32_t timeouts[5];
   /* A file only. */
   uint32_t pr_known, pr_generation; /* of persistent reservations, at the last login */

@@ -27,6 +27,8 @@ extern _Atomic unsigned lunfs_log_debug_mask;
 
 /* Where lines go.  @target: "stderr", "syslog" or a file path (opened for append). @return false with @error. */
 bool lunfs_log_open (const char *target, LunfsLogLevel level, unsigned debug_mask, GError **error);
+/* From the next line on.  Any thread. */
+void lunfs_log_set (LunfsLogLevel level, unsigned debug_mask);
 /* Comma-separated domain names or "all" -> mask; false for an unknown name. */
 bool lunfs_log_parse_domains (const char *text, unsigned *out_mask);
 void lunfs_log (LunfsLogLevel level, const char *format, ...) G_GNUC_PRINTF (2, 3);

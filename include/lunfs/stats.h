@@ -67,6 +67,7 @@ typedef struct {
 #undef LUNFS_COUNTER_FIELD
   LunfsLatency read_latency, write_latency, flush_latency;
   _Atomic uint64_t errors_by_errno[160];
+  _Atomic uint64_t dirty_since_us; /* monotonic: since when dirty_bytes has not been 0; 0 = it is */
 } LunfsStats;
 
 /* Single writer: a plain load and store is enough and costs no lock prefix. */

@@ -128,11 +128,33 @@ due_bytes (const LunfsCache *c)
 void
 lunfs_cache_count (LunfsCache *c)
 {
+  uint64_t dirty = lunfs_pages_dirty_bytes (&c->pages) + due_bytes (c);
+
   lunfs_frames_count_kept (c->conf.frames, &c->pages.user, lunfs_pages_kept_bytes (&c->pages));
   LUNFS_GAUGE (c->stats, unstable_bytes, lunfs_cache_unstable_bytes (c));
-  LUNFS_GAUGE (c->stats, dirty_bytes, lunfs_pages_dirty_bytes (&c->pages) + due_bytes (c));
+  LUNFS_GAUGE (c->stats, dirty_bytes, dirty);
+  if (dirty == 0)
+    LUNFS_GAUGE (c->stats, dirty_since_us, 0);
+  else if (LUNFS_VALUE (c->stats, dirty_since_us) == 0)
+    LUNFS_GAUGE (c->stats, dirty_since_us, lunfs_lane_now_us (c->lane));
   LUNFS_GAUGE (c->stats, cached_bytes, atomic_load_explicit (&c->pages.user.bytes, memory_order_relaxed));
   LUNFS_GAUGE (c->stats, unsynced_writes, c->written - c->synced);
+}
+
+void
+lunfs_cache_shrink (LunfsCache *c)
+{
+  uint64_t over;
+  uint32_t clean;
+
+  /* Chunks that are in use in part may cost more pages than one round takes. */
+  do {
+    over = lunfs_frames_over (c->conf.frames);
+    clean = c->pages.count[LUNFS_PAGE_CLEAN];
+    if (over)
+      lunfs_pages_shrink (&c->pages, over);
+  } while (over && c->pages.count[LUNFS_PAGE_CLEAN] < clean);
+  lunfs_cache_count (c);
 }
 
 bool

@@ -63,6 +63,8 @@ void lunfs_cache_lost (LunfsCache *cache, int err);
 void lunfs_cache_disown (LunfsCache *cache);
 /* The layer below has begun to refuse requests (LunfsLayerOps.refuses): whoever waits for it gets EIO. */
 void lunfs_cache_failing (LunfsCache *cache);
+/* The limit of all caches was lowered: give back clean pages until it is kept, or none are left. */
+void lunfs_cache_shrink (LunfsCache *cache);
 /* Bytes acknowledged to users and not known to be on stable storage. */
 uint64_t lunfs_cache_unstable_bytes (const LunfsCache *cache);
 

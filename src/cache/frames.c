@@ -13,7 +13,7 @@
 struct LunfsFrames {
   LunfsArena *arena;
   LunfsPool *pool;
-  uint64_t limit_bytes, kept_limit_bytes;
+  atomic_uint_least64_t limit_bytes, kept_limit_bytes; /* may change while lanes use them */
   atomic_uint_least64_t used_bytes, kept_bytes;
   LunfsPage *page;
   size_t page_bytes; /* of the mapping at page */
@@ -122,6 +122,24 @@ lunfs_frames_leave (LunfsFrames *f, LunfsFramesUser *user)
   g_mutex_unlock (&f->lock);
 }
 
+/* ---- limits ---- */
+
+void
+lunfs_frames_set_limits (LunfsFrames *f, uint64_t limit_bytes, uint64_t kept_limit_bytes)
+{
+  atomic_store (&f->limit_bytes, limit_bytes);
+  atomic_store (&f->kept_limit_bytes, kept_limit_bytes);
+}
+
+uint64_t
+lunfs_frames_over (const LunfsFrames *f)
+{
+  uint64_t used = atomic_load (&((LunfsFrames *) f)->used_bytes),
+           limit = atomic_load (&((LunfsFrames *) f)->limit_bytes);
+
+  return used > limit ? used - limit : 0;
+}
+
 /* ---- chunks ---- */
 
 bool
@@ -208,6 +226,7 @@ uint64_t
 lunfs_frames_may_keep (const LunfsFrames *f, const LunfsFramesUser *user)
 {
   uint64_t kept = atomic_load_explicit (&((LunfsFrames *) f)->kept_bytes, memory_order_relaxed);
+  uint64_t limit = atomic_load_explicit (&((LunfsFrames *) f)->kept_limit_bytes, memory_order_relaxed);
 
-  return MAX (f->kept_limit_bytes > kept ? f->kept_limit_bytes - kept : 0, f->kept_limit_bytes / LEAST_PART);
+  return MAX (limit > kept ? limit - kept : 0, limit / LEAST_PART);
 }

@@ -23,7 +23,7 @@ typedef struct {
   uint32_t prev, next;
   uint32_t peer; /* OLD: the newer page that is held until it ends; that one: the OLD one */
   uint16_t flags;
-  uint8_t state; /* LunfsPageState */
+  uint8_t state;              /* LunfsPageState */
   uint8_t valid, kept, dirty; /* masks of blocks: right; acknowledged and not stable; not at the target */
 } LunfsPage;
 
@@ -56,6 +56,11 @@ lunfs_frames_data (const LunfsArena *arena, uint32_t page)
 {
   return arena->chunks + (size_t) page * LUNFS_PAGE_BYTES;
 }
+
+/* From now on; nothing is given back by that.  Control thread. */
+void lunfs_frames_set_limits (LunfsFrames *frames, uint64_t limit_bytes, uint64_t kept_limit_bytes);
+/* Bytes in use above the limit. */
+uint64_t lunfs_frames_over (const LunfsFrames *frames);
 
 void lunfs_frames_join (LunfsFrames *frames, LunfsFramesUser *user);
 void lunfs_frames_leave (LunfsFrames *frames, LunfsFramesUser *user);

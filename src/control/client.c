@@ -90,16 +90,18 @@ mount_free (gpointer data)
 
   g_free (mount->socket);
   g_free (mount->mountpoint);
+  g_free (mount->inside);
   g_free (mount);
 }
 
 static void
-add_mount (GPtrArray *list, const char *socket, const char *mountpoint)
+add_mount (GPtrArray *list, const char *socket, const char *mountpoint, const char *inside)
 {
   LunfsControlMount *mount = g_new0 (LunfsControlMount, 1);
 
   mount->socket = g_strdup (socket);
   mount->mountpoint = g_strdup (mountpoint);
+  mount->inside = g_strdup (inside);
   g_ptr_array_add (list, mount);
 }
 
@@ -150,7 +152,7 @@ look_at_socket (Search *s, const char *path)
   }
   s->nmounts++;
   mountpoint = json_object_get_string_member_with_default (answer, "mountpoint", "");
-  add_mount (s->all, path, mountpoint);
+  add_mount (s->all, path, mountpoint, "");
   rest = s->path[0] ? inside (mountpoint, s->path) : "";
   if (!rest || (s->nfound && strlen (mountpoint) <= s->depth))
     return;
@@ -192,6 +194,28 @@ look_everywhere (Search *s)
   }
 }
 
+/* Somebody else's mount that @path is in: its owner's uid; -1 = there is none.  Text of the kernel: never waits. */
+static gint64
+foreign_owner (const char *path)
+{
+  g_autofree char *all = NULL;
+  g_auto (GStrv) lines = NULL;
+  gint64 uid = -1;
+
+  if (!*path || !g_file_get_contents ("/proc/self/mountinfo", &all, NULL, NULL))
+    return -1;
+  lines = g_strsplit (all, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    g_auto (GStrv) field = g_strsplit (*line, " ", 6);
+    g_autofree char *mountpoint = g_strv_length (field) > 5 ? g_strcompress (field[4]) : NULL;
+    const char *user = strstr (*line, "user_id=");
+
+    if (mountpoint && user && strstr (*line, " - fuse.lunfs ") && inside (mountpoint, path))
+      uid = g_ascii_strtoll (user + strlen ("user_id="), NULL, 10);
+  }
+  return uid != geteuid () ? uid : -1;
+}
+
 /* False with @error: there is not the one mount that @path means. */
 static bool
 search (Search *s, GError **error)
@@ -200,6 +224,10 @@ search (Search *s, GError **error)
   look_everywhere (s);
   if (s->nfound == 0 && s->silent)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", s->silent);
+  else if (s->nfound == 0 && foreign_owner (s->path) >= 0 && geteuid () != 0)
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS,
+                 "%s: mounted by user %" G_GINT64_FORMAT "; only that user and root may control it", s->path,
+                 foreign_owner (s->path));
   else if (s->nfound == 0)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
                  *s->path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", s->path);
@@ -250,7 +278,7 @@ lunfs_control_find (const char *path, GError **error)
       const LunfsControlMount *mount = s.all->pdata[i];
 
       if (!path || strcmp (mount->socket, s.socket) == 0)
-        add_mount (found, mount->socket, mount->mountpoint);
+        add_mount (found, mount->socket, mount->mountpoint, path ? s.inside : "");
     }
   }
   search_clear (&s);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,12 +139,32 @@ peer_allowed (GSocketConnection *connection)
   return uid == 0 || uid == geteuid ();
 }
 
+/* Answers without having read anything: who may not ask is not listened to. */
+static void
+refuse (GSocketConnection *connection)
+{
+  g_autoptr (JsonObject) reply = json_object_new ();
+  g_autofree char *text = NULL;
+
+  json_object_set_int_member (reply, "status", LUNFS_EXIT_ACCESS);
+  json_object_set_string_member (reply, "error", "only the user who mounted it and root may control this mount");
+  text = render (reply);
+  if (send (g_socket_get_fd (g_socket_connection_get_socket (connection)), text, strlen (text),
+            MSG_DONTWAIT | MSG_NOSIGNAL)
+      < 0)
+    lunfs_debug (CONTROL, "refusal: %s", g_strerror (errno));
+}
+
 static void
 incoming (LunfsControl *control, GSocketConnection *connection)
 {
   Client *client;
 
-  if (!peer_allowed (connection) || g_list_length (control->clients) >= CLIENTS_MAX)
+  if (!peer_allowed (connection)) {
+    refuse (connection);
+    return;
+  }
+  if (g_list_length (control->clients) >= CLIENTS_MAX)
     return; /* closed */
   client = g_new0 (Client, 1);
   client->control = control;

@@ -39,6 +39,7 @@ JsonObject *lunfs_control_ask (const char *path, JsonObject *request, char **out
 
 typedef struct {
   char *socket, *mountpoint;
+  char *inside; /* what follows the mount point in @path; "" if nothing */
 } LunfsControlMount;
 /* The mount that has @path in it, or (NULL for @path) all that answer: LunfsControlMount.  At least one, or NULL with @error. */
 GPtrArray *lunfs_control_find (const char *path, GError **error);

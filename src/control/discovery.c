@@ -4,6 +4,7 @@
 #include "control/discovery.h"
 
 #include "control/resolve.h"
+#include "control/url.h"
 #include "iscsi/address.h"
 #include "lunfs/log.h"
 #include "scsi/sense.h"
@@ -15,6 +16,7 @@
 #define MAX_LUNS 1024
 #define ANSWER_BYTES (8 + 8 * MAX_LUNS)
 #define MAX_TARGETS 1024
+#define MAX_LINES (8 * MAX_TARGETS)
 #define MAX_MOVES 8
 #define MAX_TRIES 20 /* unit attentions of the fresh nexus, BUSY */
 /* No LUN's session has this number: asking must not end one by session reinstatement. */
@@ -46,7 +48,7 @@ typedef struct {
 
   LunfsLoginOutcome outcome;
   char *text;
-  GPtrArray *targets;
+  GPtrArray *targets, *lines;
   uint16_t luns[MAX_LUNS];
   int nluns;
   uint8_t answer[ANSWER_BYTES];
@@ -68,12 +70,13 @@ static gboolean
 tell_cb (gpointer data)
 {
   Find *f = data;
-  LunfsFound found = { f->outcome, f->text, f->targets, f->luns, (unsigned) MAX (f->nluns, 0) };
+  LunfsFound found = { f->outcome, f->text, f->targets, f->lines, f->luns, (unsigned) MAX (f->nluns, 0) };
 
   f->found (f->user, &found);
   for (unsigned i = 0; i < f->naddresses; i++)
     g_free (f->addresses[i]);
   g_ptr_array_unref (f->targets);
+  g_ptr_array_unref (f->lines);
   g_free (f->text);
   g_free (f->host);
   g_free (f->target_name);
@@ -245,6 +248,8 @@ on_target (void *user, const char *name, const char *portal)
   }
   if (!lunfs_address_split (portal, &host, &port))
     return;
+  if (f->lines->len < MAX_LINES && lunfs_iscsi_name_valid (name))
+    g_ptr_array_add (f->lines, g_strdup_printf ("%s %s", portal, name));
   target = find_target (f->targets, name);
   if (!target && f->targets->len >= MAX_TARGETS)
     return;
@@ -361,5 +366,26 @@ lunfs_find (const LunfsFindConf *conf, LunfsFoundFunc found, void *user)
   if (g_strcmp0 (f->host, f->settings->source.host) == 0
       && g_strcmp0 (f->target_name, f->settings->source.target_name) == 0)
     f->others = f->settings->other_portals;
+  f->lines = g_ptr_array_new_with_free_func (g_free);
   lunfs_resolve_all (f->host, f->others, resolved, f);
+}
+
+LunfsExit
+lunfs_login_exit (LunfsLoginOutcome outcome)
+{
+  switch (outcome) {
+  case LUNFS_LOGIN_OK:
+    return LUNFS_EXIT_OK;
+  case LUNFS_LOGIN_AUTH:
+    return LUNFS_EXIT_AUTH;
+  case LUNFS_LOGIN_NOT_FOUND:
+  case LUNFS_LOGIN_NOT_DISK:
+    return LUNFS_EXIT_SESSION;
+  case LUNFS_LOGIN_IN_USE:
+    return LUNFS_EXIT_EXISTS;
+  case LUNFS_LOGIN_REFUSED:
+    return LUNFS_EXIT_FATAL_LOGIN;
+  default:
+    return LUNFS_EXIT_TRANSPORT;
+  }
 }

@@ -5,6 +5,7 @@
 #define LUNFS_DISCOVERY_H
 
 #include "iscsi/transport.h"
+#include "lunfs/error.h"
 #include "lunfs/settings.h"
 
 typedef struct {
@@ -14,8 +15,9 @@ typedef struct {
 
 typedef struct {
   LunfsLoginOutcome outcome;
-  const char *text;     /* if outcome is not OK */
-  GPtrArray *targets;   /* of LunfsFoundTarget, each target once; SendTargets only */
+  const char *text;   /* if outcome is not OK */
+  GPtrArray *targets; /* of LunfsFoundTarget, each target once; SendTargets only */
+  GPtrArray *lines; /* char*: "PORTAL,TPGT NAME" as the target says it, each portal of each target; SendTargets only */
   const uint16_t *luns; /* sorted; REPORT LUNS only */
   unsigned nluns;
 } LunfsFound;
@@ -35,5 +37,8 @@ typedef struct {
 /* @conf's strings are copied.  @found is called once, on the control thread, at the latest after twice login_timeout, and
  * once more for each of at most eight redirections. */
 void lunfs_find (const LunfsFindConf *conf, LunfsFoundFunc found, void *user);
+
+/* The exit status that a failed login means. */
+LunfsExit lunfs_login_exit (LunfsLoginOutcome outcome);
 
 #endif

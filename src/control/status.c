@@ -72,6 +72,15 @@ add_latency (JsonBuilder *b, const char *name, const LunfsLatency *latency)
   json_builder_end_object (b);
 }
 
+/* How long there has been something that the target does not have. */
+static gint64
+dirty_ms (LunfsStats *stats)
+{
+  gint64 since_us = (gint64) LUNFS_VALUE (stats, dirty_since_us);
+
+  return since_us ? MAX (g_get_monotonic_time () - since_us, 0) / 1000 : 0;
+}
+
 static void
 add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
 {
@@ -106,6 +115,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_bool (b, "unmap", g.can_unmap);
   add_int (b, "saved_bytes", (gint64) l->saved_bytes);
   add_int (b, "replacement_timeout", snapshot.timeouts.replacement_timeout);
+  add_int (b, "dirty_ms", dirty_ms (l->stats));
   add_counters (b, l->stats);
   add_errors (b, l->stats);
   json_builder_set_member_name (b, "latency_us");

@@ -385,6 +385,28 @@ lunfs_session_good (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   req->done (req);
 }
 
+static void
+record (LunfsSession *s, const LunfsRequest *req, const LunfsCommand *cmd, const LunfsSense *sense, LunfsAction action,
+        const char *text)
+{
+  uint32_t block_size = MAX (s->info.capacity.block_size, 1);
+  LunfsRecord r = {
+    .real_us = g_get_real_time (),
+    .lba = req->offset / block_size,
+    .nblocks = (uint32_t) (req->length / block_size),
+    .op = req->op,
+    .status = cmd->status,
+    .key = sense->key,
+    .asc = sense->asc,
+    .ascq = sense->ascq,
+    .tries = req->tries,
+    .action = action,
+  };
+
+  g_strlcpy (r.text, text, sizeof r.text);
+  lunfs_recorder_add (s->recorder, &r);
+}
+
 void
 lunfs_session_answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
 {
@@ -397,6 +419,7 @@ lunfs_session_answered (LunfsSession *s, LunfsRequest *req, LunfsCommand *cmd)
   lunfs_sense_text (cmd->status, &sense, text, sizeof text);
   lunfs_debug (SESSION, "%s: op %d at %" G_GUINT64_FORMAT ": %s -> action %d", lunfs_session_label (s), (int) req->op,
                req->offset, text, (int) verdict.action);
+  record (s, req, cmd, &sense, verdict.action, text);
   if (verdict.ua
       & LUNFS_UA_DEFERRED) /* SPC-4 4.5.5: an earlier, acknowledged command failed; this one was not executed */
     lunfs_error ("%s: deferred error: %s", lunfs_session_label (s), text);

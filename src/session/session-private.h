@@ -36,6 +36,7 @@ struct LunfsSession {
   bool started, ever_up, stopping;
   /* leave.c: nothing more is sent; the last answer has come; it has logged out */
   bool leaving, going, has_left;
+  bool logged_out, goodbye; /* logout.c: by the administrator; a Logout Request is under way */
   bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
   bool recheck; /* the probe to come, or under way, is not one after a login */
   bool fence;   /* teardown: because another LUN answered, or the user rejects it */
@@ -91,6 +92,7 @@ struct LunfsSession {
   bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
   uint64_t bad_lba;  /* of the last medium error */
+  LunfsRecorder *recorder;
   char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
   bool use10, sync10, sync_unsupported;
@@ -139,6 +141,8 @@ void lunfs_session_set_state (LunfsSession *s, LunfsSessionState state);
 void lunfs_session_arm_replacement (LunfsSession *s, int at_least_s);
 /* Nothing on this connection can be trusted: drop it at the end of this pass and log in again. */
 void lunfs_session_lost (LunfsSession *s, const char *why);
+/* Closes the connection, if there is one; what was in flight comes back. */
+void lunfs_session_drop_transport (LunfsSession *s);
 /* Why the LUN is not, or not fully, usable; for the status. */
 void lunfs_session_set_error (LunfsSession *s, const char *text);
 /* Ask the LUN what it is, in state PROBE. */
@@ -188,6 +192,10 @@ void lunfs_guard_was_reset (LunfsSession *s, unsigned response);
 /* leave.c: see there.  Nothing is in flight any more; the session is over, one way or the other. */
 void lunfs_session_go (LunfsSession *s);
 void lunfs_session_gone (LunfsSession *s);
+
+/* logout.c: see there */
+void lunfs_session_say_goodbye (LunfsSession *s);
+void lunfs_session_logged_out (LunfsSession *s);
 
 /* "iqn...:t1 lun 0" for the log; borrowed from a per-thread buffer. */
 const char *lunfs_session_label (const LunfsSession *s);

@@ -10,6 +10,7 @@
  *   any      -> DOWN      lunfs_session_lost (teardown_run at the end of the pass)
  *   FENCED   -> RESOLVE   retry_fired: looked at again after a pause
  *   any      -> STOPPED   lunfs_session_stop
+ *   any      -> LOGGED_OUT  lunfs_session_log_out (logout.c);  -> DOWN lunfs_session_log_in
  * After lunfs_session_leave (leave.c) nothing is begun any more. */
 #include "config.h"
 
@@ -32,9 +33,15 @@
 static const struct {
   const char *name;
 } state_names[] = {
-  [LUNFS_SESSION_DOWN] = { "down" },     [LUNFS_SESSION_RESOLVE] = { "resolve" }, [LUNFS_SESSION_LOGIN] = { "login" },
-  [LUNFS_SESSION_PROBE] = { "probe" },   [LUNFS_SESSION_RECOVER] = { "recover" }, [LUNFS_SESSION_UP] = { "up" },
-  [LUNFS_SESSION_FENCED] = { "fenced" }, [LUNFS_SESSION_STOPPED] = { "stopped" },
+  [LUNFS_SESSION_DOWN] = { "down" },
+  [LUNFS_SESSION_RESOLVE] = { "resolve" },
+  [LUNFS_SESSION_LOGIN] = { "login" },
+  [LUNFS_SESSION_PROBE] = { "probe" },
+  [LUNFS_SESSION_RECOVER] = { "recover" },
+  [LUNFS_SESSION_UP] = { "up" },
+  [LUNFS_SESSION_FENCED] = { "fenced" },
+  [LUNFS_SESSION_STOPPED] = { "stopped" },
+  [LUNFS_SESSION_LOGGED_OUT] = { "logged out" },
 };
 
 const char *
@@ -84,6 +91,12 @@ lunfs_session_snapshot (LunfsSession *s, LunfsSessionSnapshot *out)
   g_mutex_lock (&s->snapshot_lock);
   *out = s->snapshot;
   g_mutex_unlock (&s->snapshot_lock);
+}
+
+unsigned
+lunfs_session_records (LunfsSession *s, LunfsRecord *out, uint64_t *out_total)
+{
+  return lunfs_recorder_read (s->recorder, out, out_total);
 }
 
 /* ---- pauses ---- */
@@ -164,8 +177,8 @@ go_down (LunfsSession *s)
   lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
 }
 
-static void
-drop_transport (LunfsSession *s)
+void
+lunfs_session_drop_transport (LunfsSession *s)
 {
   LunfsTransport *transport = g_steal_pointer (&s->transport);
 
@@ -201,7 +214,7 @@ follow (LunfsSession *s, const char *where)
   if (!lunfs_portal_move (s, where))
     return false;
   lunfs_debug (SESSION, "%s: redirected to %s", lunfs_session_label (s), where);
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   lunfs_session_set_state (s, LUNFS_SESSION_RESOLVE);
   s->conf.resolve (s->conf.resolve_user, s, s->moved_host);
   return true;
@@ -223,7 +236,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   }
   if (s->state == LUNFS_SESSION_LOGIN && !s->stopping && lunfs_guard_refused (s, outcome)) {
     s->untried++;
-    drop_transport (s);
+    lunfs_session_drop_transport (s);
     open_transport (s);
     return;
   }
@@ -231,7 +244,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   if (((s->state == LUNFS_SESSION_LOGIN && outcome != LUNFS_LOGIN_AUTH) || elsewhere) && s->untried > 0
       && !s->stopping) {
     lunfs_debug (SESSION, "%s: %s; next address", lunfs_session_label (s), copy);
-    drop_transport (s);
+    lunfs_session_drop_transport (s);
     if (!s->down_us)
       s->down_us = lunfs_lane_now_us (s->lane);
     lunfs_session_arm_replacement (s, 0);
@@ -243,7 +256,7 @@ attempt_failed (LunfsSession *s, LunfsLoginOutcome outcome, const char *text)
   lunfs_session_set_error (s, copy);
   log_failure (s, copy);
   lunfs_portal_moved_in_vain (s);
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   go_down (s);
   s->events.failed (s->user, outcome, copy);
 }
@@ -272,7 +285,7 @@ fence (LunfsSession *s, const char *why)
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
   lunfs_session_set_state (s, LUNFS_SESSION_FENCED);
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_cancel (s->lane, &s->replacement);
   lunfs_session_cancel_recovery (s);
@@ -302,7 +315,11 @@ teardown_run (LunfsDefer *defer)
   g_autofree char *why = s->teardown_why ? g_steal_pointer (&s->teardown_why) : g_strdup ("connection closed");
   bool was_up = s->state == LUNFS_SESSION_UP || s->state == LUNFS_SESSION_RECOVER;
 
-  if (s->state == LUNFS_SESSION_STOPPED || s->state == LUNFS_SESSION_DOWN)
+  if (s->logged_out && s->state != LUNFS_SESSION_STOPPED && s->state != LUNFS_SESSION_LOGGED_OUT && !s->stopping) {
+    lunfs_session_logged_out (s);
+    return;
+  }
+  if (s->state == LUNFS_SESSION_STOPPED || s->state == LUNFS_SESSION_DOWN || s->state == LUNFS_SESSION_LOGGED_OUT)
     return;
   if (s->fence) {
     s->fence = false;
@@ -326,7 +343,7 @@ teardown_run (LunfsDefer *defer)
   if (!s->down_us)
     s->down_us = lunfs_lane_now_us (s->lane);
   lunfs_session_set_state (s, LUNFS_SESSION_DOWN); /* before close: nothing may be sent on what comes back */
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   lunfs_session_cancel_recovery (s);
   if (was_up)
     s->events.down (s->user);
@@ -385,7 +402,7 @@ static void
 finish_stop (LunfsSession *s)
 {
   lunfs_session_set_state (s, LUNFS_SESSION_STOPPED);
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   lunfs_session_cancel_recovery (s);
   lunfs_session_fail_waiting (s, -EIO);
   s->finish.run (&s->finish); /* the user may take the row apart as soon as it hears of the stop */
@@ -400,6 +417,8 @@ on_logged_out (void *user)
   lunfs_session_gone (s);
   if (s->stopping)
     lunfs_lane_arm (s->lane, &s->retry, 0); /* finish_stop closes: not from inside an event */
+  else if (s->logged_out)
+    lunfs_session_lost (s, NULL);
 }
 
 static void
@@ -484,6 +503,10 @@ retry_fired (LunfsTimer *timer)
   }
   if (s->leaving)
     return;
+  if (s->logged_out) { /* logout_timeout */
+    lunfs_session_lost (s, NULL);
+    return;
+  }
   switch (s->state) {
   case LUNFS_SESSION_LOGIN:
     snprintf (text, sizeof text, "no login within %d s (login_timeout)", s->timeouts.login_timeout);
@@ -543,6 +566,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   if (conf->witnesses)
     lunfs_probe_ask_keys (s->probe);
   s->witnesses.table = conf->witnesses;
+  s->recorder = lunfs_recorder_new ();
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);
@@ -558,7 +582,7 @@ lunfs_session_free (LunfsSession *s)
   lunfs_lane_cancel (s->lane, &s->replacement);
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_undefer (s->lane, &s->teardown);
-  drop_transport (s);
+  lunfs_session_drop_transport (s);
   lunfs_probe_free (s->probe);
   lunfs_session_queue_clear (s);
   lunfs_portal_clear (s);
@@ -569,6 +593,7 @@ lunfs_session_free (LunfsSession *s)
   g_free (s->lost_address);
   g_free ((char *) s->conf.host);
   g_free (s->own_failure);
+  lunfs_recorder_free (s->recorder);
   g_free ((char *) s->conf.target_name);
   g_mutex_clear (&s->snapshot_lock);
   g_free (s);
@@ -587,6 +612,8 @@ lunfs_session_start (LunfsSession *s)
     return;
   s->started = true;
   s->down_us = lunfs_lane_now_us (s->lane);
+  if (s->logged_out) /* by way of an earlier worker */
+    return;
   lunfs_session_arm_replacement (s, 0);
   lunfs_lane_arm (s->lane, &s->retry, 0);
 }
@@ -598,7 +625,8 @@ lunfs_session_set_timeouts (LunfsSession *s, const LunfsTimeouts *timeouts)
   g_mutex_lock (&s->snapshot_lock);
   s->snapshot.timeouts = *timeouts;
   g_mutex_unlock (&s->snapshot_lock);
-  if (!s->started || s->stopping || s->state == LUNFS_SESSION_FENCED || (s->state == LUNFS_SESSION_UP && !s->recheck))
+  if (!s->started || s->stopping || s->logged_out || s->state == LUNFS_SESSION_FENCED
+      || (s->state == LUNFS_SESSION_UP && !s->recheck))
     return;
   s->failing = false;
   g_mutex_lock (&s->snapshot_lock);
@@ -617,7 +645,7 @@ lunfs_session_stop (LunfsSession *s, int64_t limit_ms)
   s->stopping = true;
   lunfs_lane_cancel (s->lane, &s->tick);
   lunfs_lane_cancel (s->lane, &s->replacement);
-  if (s->state == LUNFS_SESSION_UP && limit_ms > 0 && !s->teardown.queued && s->active.length == 0) {
+  if (s->state == LUNFS_SESSION_UP && limit_ms > 0 && !s->teardown.queued && s->active.length == 0 && !s->goodbye) {
     s->transport->ops->logout (s->transport);
     lunfs_lane_arm (s->lane, &s->retry, limit_ms * 1000); /* on_logged_out moves it up */
   } else {

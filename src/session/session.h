@@ -7,6 +7,7 @@
  *                                 ^______________/ \-> PROBE  (a unit attention says that something changed)
  *                               PROBE -> FENCED               (another LUN under the same number; asked again later)
  *                               any -> STOPPED
+ *                               any -> LOGGED_OUT -> DOWN     (by the administrator)
  *
  * As a layer it takes requests at any time: they wait while it is not UP, at most replacement_timeout, then they fail
  * with EIO, as new ones do at once, until it is UP again.  Requests in flight at a loss are sent again in the order in
@@ -22,6 +23,7 @@
 #include "lunfs/request.h"
 #include "lunfs/settings.h"
 #include "lunfs/stats.h"
+#include "session/recorder.h"
 
 typedef struct LunfsSession LunfsSession;
 
@@ -34,6 +36,7 @@ typedef enum {
   LUNFS_SESSION_UP,
   LUNFS_SESSION_FENCED,
   LUNFS_SESSION_STOPPED,
+  LUNFS_SESSION_LOGGED_OUT,
 } LunfsSessionState;
 const char *lunfs_session_state_name (LunfsSessionState state);
 
@@ -105,6 +108,10 @@ void lunfs_session_reject (LunfsSession *session, LunfsLoginOutcome outcome, con
 /* Fail what is left with EIO, log out if logged in (at most @limit_ms), then events->stopped. */
 void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
 
+/* By the administrator, and until log_in: no session, requests fail with EIO.  Lane thread. */
+void lunfs_session_log_out (LunfsSession *session);
+void lunfs_session_log_in (LunfsSession *session);
+
 /* This process ends soon and a successor takes over: send nothing more, log out when what was sent has been answered.  No
  * request is answered because of it. */
 void lunfs_session_leave (LunfsSession *session);
@@ -131,5 +138,7 @@ typedef struct {
   LunfsTimeouts timeouts;
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);
+/* As lunfs_recorder_read.  Any thread. */
+unsigned lunfs_session_records (LunfsSession *session, LunfsRecord *out, uint64_t *out_total);
 
 #endif

@@ -143,6 +143,11 @@ lunfs_session_drained (LunfsSession *s)
 {
   if (G_UNLIKELY (s->leaving))
     lunfs_session_go (s);
+  if (G_UNLIKELY (s->logged_out)) {
+    if (s->state == LUNFS_SESSION_UP && !s->leaving)
+      lunfs_session_say_goodbye (s);
+    return;
+  }
   if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued || s->leaving)
     return;
   lunfs_session_set_state (s, LUNFS_SESSION_PROBE);
@@ -177,7 +182,7 @@ lunfs_session_recheck (LunfsSession *s, const char *why)
     lunfs_session_lost (s, why);
     return;
   }
-  if (s->recheck || s->state != LUNFS_SESSION_UP)
+  if (s->recheck || s->logged_out || s->state != LUNFS_SESSION_UP)
     return;
   lunfs_notice ("%s: %s: looking at the LUN again", lunfs_session_label (s), why);
   lunfs_session_set_error (s, why);

@@ -169,10 +169,16 @@ lunfs_log_open (const char *target, LunfsLogLevel level, unsigned debug_mask, GE
   if (sink == SINK_SYSLOG)
     openlog ("lunfs", LOG_PID, LOG_DAEMON);
   g_log_set_default_handler (glib_message, NULL);
-  log_level = (int) level;
   log_sink = (int) sink;
-  lunfs_log_debug_mask = debug_mask;
+  lunfs_log_set (level, debug_mask);
   return true;
+}
+
+void
+lunfs_log_set (LunfsLogLevel level, unsigned debug_mask)
+{
+  log_level = (int) level;
+  lunfs_log_debug_mask = debug_mask;
 }
 
 static bool

@@ -385,7 +385,7 @@ try_lun (Check *c, const char *host, uint16_t port, const char *target_name, uin
   else if (c->answered && c->outcome == LUNFS_LOGIN_NOT_DISK && c->settings->source.lun == LUNFS_LUN_ALL)
     ok = say (c, "identify", 0, "lun %u: not a disk, left out", lun);
   else
-    ok = say (c, "identify", c->answered ? lunfs_worker_exit_of (c->outcome) : LUNFS_EXIT_TIMEOUT, "lun %u: %s", lun,
+    ok = say (c, "identify", c->answered ? lunfs_login_exit (c->outcome) : LUNFS_EXIT_TIMEOUT, "lun %u: %s", lun,
               c->answered ? c->why : "no end within twice login_timeout");
   lunfs_session_stop (c->session, (int64_t) c->settings->logout_timeout * 1000);
   while (!turn_until (c, &c->stopped, 3600))
@@ -403,7 +403,7 @@ try_target (Check *c, const char *host, uint16_t port, const char *name)
 
   ask (c, host, port, name);
   if (c->outcome != LUNFS_LOGIN_OK)
-    return say (c, "login", lunfs_worker_exit_of (c->outcome), "%s: %s", name, c->why);
+    return say (c, "login", lunfs_login_exit (c->outcome), "%s: %s", name, c->why);
   if (c->nluns == 0)
     return say (c, "login", LUNFS_EXIT_NO_OBJECTS, "%s has no LUNs for %s; check its access list", name,
                 c->settings->initiator_name);
@@ -429,7 +429,7 @@ try_discovery (Check *c)
 
   ask (c, source->host, source->port, NULL);
   if (c->outcome != LUNFS_LOGIN_OK)
-    return say (c, "discover", lunfs_worker_exit_of (c->outcome), "%s", c->why);
+    return say (c, "discover", lunfs_login_exit (c->outcome), "%s", c->why);
   if (c->targets->len == 0)
     return say (c, "discover", LUNFS_EXIT_NO_OBJECTS, "the portal offers no targets to %s; check their access lists",
                 c->settings->initiator_name);

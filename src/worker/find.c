@@ -80,7 +80,7 @@ asking_found (void *user, const LunfsFound *found)
   if (w->to_ask.length)
     lunfs_ask (g_queue_pop_head (&w->to_ask));
   if (found->outcome != LUNFS_LOGIN_OK) {
-    asking_failed (a, lunfs_worker_exit_of (found->outcome), found->text);
+    asking_failed (a, lunfs_login_exit (found->outcome), found->text);
     return;
   }
   if (a->target_name ? found->nluns == 0 : found->targets->len == 0) {

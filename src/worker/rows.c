@@ -4,6 +4,7 @@
 
 #include "worker/worker-private.h"
 
+#include "control/discovery.h"
 #include "control/resolve.h"
 #include "iscsi/libiscsi.h"
 #include "supervisor/claim.h"
@@ -15,26 +16,6 @@
 #define IN_USE_TRIES 5 /* about two seconds: for a mount that was just unmounted and still flushes */
 
 /* ---- first logins ---- */
-
-LunfsExit
-lunfs_worker_exit_of (LunfsLoginOutcome outcome)
-{
-  switch (outcome) {
-  case LUNFS_LOGIN_OK:
-    return LUNFS_EXIT_OK;
-  case LUNFS_LOGIN_AUTH:
-    return LUNFS_EXIT_AUTH;
-  case LUNFS_LOGIN_NOT_FOUND:
-  case LUNFS_LOGIN_NOT_DISK:
-    return LUNFS_EXIT_SESSION;
-  case LUNFS_LOGIN_IN_USE:
-    return LUNFS_EXIT_EXISTS;
-  case LUNFS_LOGIN_REFUSED:
-    return LUNFS_EXIT_FATAL_LOGIN;
-  default:
-    return LUNFS_EXIT_TRANSPORT;
-  }
-}
 
 void
 lunfs_worker_send_settled (LunfsWorker *w)
@@ -154,7 +135,7 @@ row_news_cb (gpointer data)
     else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
       explain_no_disk (news, object);
     if (news->outcome != LUNFS_LOGIN_IN_USE || ++row->in_use >= IN_USE_TRIES)
-      lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
+      lunfs_worker_settle (w, &row->settled, lunfs_login_exit (news->outcome), object, news->text);
   }
   g_free (news->text);
   g_free (news);
@@ -454,7 +435,11 @@ build_row (LunfsWorker *w, LunfsRow *row)
 static void /* lane */
 start_row (void *user)
 {
-  lunfs_session_start (((LunfsRow *) user)->session);
+  LunfsRow *row = user;
+
+  if (row->record->logged_out)
+    lunfs_session_log_out (row->session);
+  lunfs_session_start (row->session);
 }
 
 static LunfsRow *
@@ -501,6 +486,8 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
     lunfs_ops_release_opens (w->ops, false);
   }
   lunfs_lane_call (row->lane, start_row, row);
+  if (row->record->logged_out)
+    lunfs_worker_settle (w, &row->settled, LUNFS_EXIT_OK, target_name, "");
 }
 
 void

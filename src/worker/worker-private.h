@@ -20,6 +20,16 @@ typedef struct LunfsWorker LunfsWorker;
 typedef struct LunfsWorkerPing LunfsWorkerPing;
 typedef struct LunfsRestore LunfsRestore;
 
+/* commands_flush.c: FLUSHes that lunfsctl asks for, numbered. */
+typedef struct {
+  LunfsRequest req;
+  bool busy;
+  uint64_t under_way;
+  uint64_t asked; /* lane, and the control thread while the lane waits for it */
+  _Atomic uint64_t done;
+  _Atomic int result; /* of that one: 0 or -errno */
+} LunfsRowFlush;
+
 /* The data path of one LUN. */
 typedef struct {
   LunfsWorker *worker;
@@ -38,6 +48,7 @@ typedef struct {
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
   LunfsRequest tidy;     /* leave.c */
+  LunfsRowFlush flush;   /* lane */
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
   LunfsRestore *restore; /* lane: what an earlier mount left is being written back; NULL = not now */
@@ -109,7 +120,6 @@ struct LunfsWorker {
 void lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
                            bool found);
 void lunfs_worker_free_rows (LunfsWorker *w);
-LunfsExit lunfs_worker_exit_of (LunfsLoginOutcome outcome);
 void lunfs_worker_send_settled (LunfsWorker *w);
 /* One row or question has its first outcome. */
 void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
@@ -146,6 +156,7 @@ void lunfs_worker_free_askings (LunfsWorker *w);
 
 /* control.c */
 char *lunfs_worker_status (void *user);
+/* commands.c, commands_set.c */
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */
 void lunfs_worker_restore_timeouts (LunfsRow *row);

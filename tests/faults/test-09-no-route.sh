@@ -45,7 +45,7 @@ limits=$(prlimit --pid "$pid" --nofile --output SOFT,HARD --noheadings | tr -s '
 prlimit --pid "$pid" --nofile="$lowest:"
 cut_connections
 wait_for "[ \"\$(counter 1 login_failures)\" -ge 2 ]" 20
-lunfsctl status "$mnt" >"$scratch/status" 2>&1 & # cannot be accepted either
+lunfsctl status --json "$mnt" >"$scratch/status" 2>&1 & # cannot be accepted either
 ctl=$!
 cleanup_fn kill_quietly $ctl
 quiet $away
@@ -56,7 +56,7 @@ relogins 1 1
 moves 1
 expect_equal "$(worker "$mnt")" "$pid" "worker"
 wait_for "! alive $ctl" 20 # answered, or it has given up
-lunfsctl status "$mnt" | jq -e '.targets[0].luns[0].lun == 1'
+lunfsctl status --json "$mnt" | jq -e '.targets[0].luns[0].lun == 1'
 stop_load "no descriptors for $away s" 1
 no_errors 1
 stop_lunfs "$mnt"

@@ -58,3 +58,9 @@ completes 'lunfsctl import some' 'some-file'
 mkdir -p "$scratch/config/lunfs"
 cp "$scratch/names.conf" "$scratch/config/lunfs/lunfs.conf"
 [ "$(id -u)" = 0 ] || XDG_CONFIG_HOME=$scratch/config completes 'lunfsctl check d' 'db.1'
+completes 'lunfsctl dra' 'drain'
+completes 'lunfsctl drain --ti' '--timeout'
+completes 'lunfsctl top --on' '--once'
+completes 'lunfsctl ls --json some' 'some-file'
+completes 'lunfsctl set some-file cache_s' 'cache_size='
+completes 'lunfsctl stats re' 'reset'

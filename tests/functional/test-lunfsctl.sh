@@ -20,12 +20,16 @@ touch "$scratch/plain"
 start_lunfs "iscsi://$portal/$iqn/2" "$scratch/plain" -o ro # the LUN has a mount that writes
 
 say "status"
-lunfsctl status "$mnt" | jq -e '.targets[0].luns | length == 2'
-lunfsctl status "$mnt/lun1" | jq -e '.mountpoint == "'"$mnt"'"'
-lunfsctl status "$scratch/plain" | jq -e '.targets[0].luns[0].lun == 2'
-expect_fail lunfsctl status
+lunfsctl status --json "$mnt" | jq -e '.targets[0].luns | length == 2'
+lunfsctl status --json "$mnt/lun1" | jq -e '.mountpoint == "'"$mnt"'" and (.targets[0].luns | length == 1)'
+lunfsctl status --json "$scratch/plain" | jq -e '.targets[0].luns[0].lun == 2'
+expect_fail lunfsctl status --json
 expect_status 7
 expect_message 'say which'
+lunfsctl status >"$scratch/table"
+grep -q "^$mnt: iscsi://" "$scratch/table"
+grep -qE '^  lun1 +up +[0-9]+s +8M ' "$scratch/table"
+grep -q "^$scratch/plain: " "$scratch/table"
 expect_fail lunfsctl status /usr
 expect_status 21
 expect_message 'no lunfs mount'
@@ -74,7 +78,22 @@ share_programs
 cp "$(command -v lunfsctl)" "$scratch/bin/"
 chmod 755 "$scratch/bin/lunfsctl"
 expect_fail as_user "$scratch/bin/lunfsctl" set "$mnt" replacement_timeout=1
+expect_status 13
+expect_message 'mounted by user 0'
+expect_fail as_user "$scratch/bin/lunfsctl" status
 expect_status 21
+say "nor one for whom somebody has opened the socket"
+socket=/run/lunfs/$(status_get "$mnt" .lunfs.supervisor_pid).sock
+chmod 755 /run/lunfs
+chmod 666 "$socket"
+as_user python3 - "$socket" <<'EOF'
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    answer = json.loads(s.makefile().readline())
+    assert answer["status"] == 13 and "root" in answer["error"], answer
+EOF
+chmod 600 "$socket"
 
 say "a worker that hangs: said so, soon"
 kill -STOP "$(worker "$mnt")"

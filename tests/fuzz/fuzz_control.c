@@ -5,7 +5,7 @@
 #include "fuzz.h"
 
 #include "control/control.c" /* answer() */
-#include "worker/control.c"  /* handle() */
+#include "worker/commands.c" /* handle() */
 
 /* json-glib 1.6 loses the first of two values in one line; nothing else here is worth a look by the leak checker. */
 int __lsan_is_turned_off (void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include "lunfsctl-saved.h"
+#include "ctl/ctl.h"
 
 #include "control/status.h"
 #include "lunfs/error.h"
@@ -351,7 +351,7 @@ discard (const Asked *asked, GError **error)
 }
 
 int
-lunfsctl_saved (int argc, char **argv, GError **error)
+lunfs_ctl_saved (int argc, char **argv, GError **error)
 {
   Asked asked = { 0 };
   int status = LUNFS_EXIT_USAGE;

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options, mounts and what they answer. */
+#include "config.h"
+
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_TIMEOUT_S 10
+
+bool
+lunfs_ctl_options (int *argc, char ***argv, const GOptionEntry *entries, int max, const char *arguments, GError **error)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
+  g_autoptr (GError) why = NULL;
+  char **all = *argv - 1; /* GOption wants a program's name in front */
+  int n = *argc + 1;
+  g_autofree char *name = g_strdup_printf ("lunfsctl %s", all[0]);
+
+  g_set_prgname (name);
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, &n, &all, &why)) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "%s; %s --help says more", why->message, name);
+    return false;
+  }
+  if (n > 1 && strcmp (all[1], "--") == 0) {
+    all++;
+    n--;
+  }
+  *argc = n - 1;
+  *argv = all + 1;
+  if (max < 0 || *argc <= max)
+    return true;
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "'%s' is one argument too many; %s --help says more", (*argv)[max],
+               name);
+  return false;
+}
+
+JsonObject *
+lunfs_ctl_request (const char *command)
+{
+  JsonObject *request = json_object_new ();
+
+  json_object_set_string_member (request, "command", command);
+  return request;
+}
+
+int
+lunfs_ctl_say (const GError *error)
+{
+  fprintf (stderr, "lunfsctl: %s\n", error->message);
+  return error->domain == LUNFS_ERROR ? error->code : LUNFS_EXIT_FAILED;
+}
+
+GPtrArray *
+lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError **error)
+{
+  g_autoptr (GPtrArray) mounts = lunfs_control_find (argc > 0 ? argv[0] : NULL, error);
+  g_autoptr (GPtrArray) answers = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
+
+  *status = LUNFS_EXIT_OK;
+  if (!mounts)
+    return NULL;
+  for (unsigned i = 0; i < mounts->len; i++) {
+    const LunfsControlMount *mount = mounts->pdata[i];
+    g_autoptr (GError) why = NULL;
+    JsonObject *answer;
+
+    json_object_set_string_member (request, "lun", mount->inside);
+    answer = lunfs_control_ask_at (mount->socket, request, ASK_TIMEOUT_S, &why);
+    if (answer) {
+      json_object_set_string_member (answer, "mountpoint", mount->mountpoint);
+      json_object_set_string_member (answer, "inside", mount->inside);
+      json_object_set_string_member (answer, "socket", mount->socket);
+      g_ptr_array_add (answers, answer);
+    } else {
+      int code = lunfs_ctl_say (why);
+
+      *status = *status ? *status : code;
+    }
+  }
+  return g_steal_pointer (&answers);
+}
+
+/* ---- members ---- */
+
+gint64
+lunfs_ctl_number (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_int (node) : 0;
+}
+
+const char *
+lunfs_ctl_text (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+  const char *text = node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_string (node) : NULL;
+
+  return text ? text : "";
+}
+
+JsonArray *
+lunfs_ctl_array (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  if (!node || !JSON_NODE_HOLDS_ARRAY (node)) {
+    json_object_set_array_member (object, name, json_array_new ());
+    node = json_object_get_member (object, name);
+  }
+  return json_node_get_array (node);
+}
+
+JsonObject *
+lunfs_ctl_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  if (!node || !JSON_NODE_HOLDS_OBJECT (node)) {
+    json_object_set_object_member (object, name, json_object_new ());
+    node = json_object_get_member (object, name);
+  }
+  return json_node_get_object (node);
+}
+
+/* ---- status files ---- */
+
+void
+lunfs_ctl_each_lun (JsonObject *mount, LunfsCtlLunFunc func, void *user)
+{
+  JsonArray *targets = lunfs_ctl_array (mount, "targets");
+
+  for (unsigned i = 0; i < json_array_get_length (targets); i++) {
+    JsonObject *target = json_array_get_object_element (targets, i);
+    JsonArray *luns = lunfs_ctl_array (target, "luns");
+
+    for (unsigned j = 0; j < json_array_get_length (luns); j++)
+      func (mount, target, json_array_get_object_element (luns, j), user);
+  }
+}
+
+char *
+lunfs_ctl_lun_path (JsonObject *mount, JsonObject *lun)
+{
+  const char *file = lunfs_ctl_text (lun, "file");
+
+  return *file ? g_build_filename (lunfs_ctl_text (mount, "mountpoint"), file, NULL)
+               : g_strdup (lunfs_ctl_text (mount, "mountpoint"));
+}
+
+const char *
+lunfs_ctl_lun_state (JsonObject *lun)
+{
+  const char *state = lunfs_ctl_text (lun, "state");
+
+  if (strcmp (state, "down") == 0 && json_object_get_boolean_member_with_default (lun, "failing", FALSE))
+    return "failing";
+  return state;
+}
+
+/* Nothing but what is below @inside, and the targets without LUNs if all is meant. */
+static void
+keep_only (JsonObject *mount, const char *inside)
+{
+  JsonArray *targets = lunfs_ctl_array (mount, "targets");
+  size_t len = strlen (inside);
+
+  for (unsigned i = json_array_get_length (targets); len && i-- > 0;) {
+    JsonArray *luns = lunfs_ctl_array (json_array_get_object_element (targets, i), "luns");
+
+    for (unsigned j = json_array_get_length (luns); j-- > 0;) {
+      const char *file = lunfs_ctl_text (json_array_get_object_element (luns, j), "file");
+
+      if (strncmp (file, inside, len) != 0 || (file[len] != '\0' && file[len] != '/'))
+        json_array_remove_element (luns, j);
+    }
+    if (json_array_get_length (luns) == 0)
+      json_array_remove_element (targets, i);
+  }
+}
+
+GPtrArray *
+lunfs_ctl_statuses (int argc, char **argv, int *status, GError **error)
+{
+  g_autoptr (JsonObject) request = lunfs_ctl_request ("status");
+  g_autoptr (GPtrArray) answers = lunfs_ctl_ask (argc, argv, request, status, error);
+  g_autoptr (GPtrArray) mounts = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
+
+  for (unsigned i = 0; answers && i < answers->len; i++) {
+    g_autoptr (JsonParser) parser = json_parser_new ();
+    JsonNode *root;
+    JsonObject *mount;
+
+    if (!json_parser_load_from_data (parser, lunfs_ctl_text (answers->pdata[i], "text"), -1, error))
+      return NULL;
+    root = json_parser_get_root (parser);
+    if (!root || !JSON_NODE_HOLDS_OBJECT (root))
+      continue;
+    mount = json_object_ref (json_node_get_object (root));
+    keep_only (mount, lunfs_ctl_text (answers->pdata[i], "inside"));
+    g_ptr_array_add (mounts, mount);
+  }
+  return answers ? g_steal_pointer (&mounts) : NULL;
+}
