@@ -3,9 +3,8 @@
  *
  * The table of commands is in lunfsctl.c; each command is a function here, in a file per group:
  *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
- *   saved.c saved, which asks no mount    leave.c login, logout, umount
  *   leave.c login, logout, umount    sense.c sense, inquiry    top.c top
- *   discover.c discover
+ *   discover.c discover    saved.c saved, which asks no mount
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
 #ifndef LUNFS_CTL_H
