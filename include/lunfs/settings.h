@@ -38,7 +38,10 @@ typedef enum {
 typedef struct {
   LunfsSource source;
   char *source_text; /* as given, without a password: fsname in /proc/mounts, log, status */
-  char *mountpoint;  /* absolute path, or "/dev/fd/N" */
+  /* More portals of source's targets, tried after its host: "HOST[:PORT]" separated by blanks; NULL = none. */
+  char *other_portals;
+  char *luns;       /* which of them to show (control/luns.h); NULL = all */
+  char *mountpoint; /* absolute path, or "/dev/fd/N" */
   bool mount_is_file;
 
   /* identity and login */

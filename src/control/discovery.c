@@ -26,6 +26,7 @@ typedef struct {
   const LunfsSettings *settings;
   char *host, *target_name;
   uint16_t port;
+  const char *others; /* portals, of the settings */
   uint32_t isid_random;
   LunfsFoundFunc found;
   void *user;
@@ -34,6 +35,7 @@ typedef struct {
   LunfsTimer deadline, again;
   LunfsDefer end;
   char *addresses[LUNFS_RESOLVE_MAX];
+  uint16_t ports[LUNFS_RESOLVE_MAX];
   unsigned naddresses, next_address, moves;
   bool logged_in;
   LunfsTransport *transport;
@@ -287,8 +289,8 @@ connect_next (Find *f)
   LunfsConnConf conf = {
     .initiator_name = set->initiator_name,
     .target_name = f->target_name,
-    .address = f->addresses[f->next_address++],
-    .port = f->port,
+    .address = f->addresses[f->next_address],
+    .port = f->ports[f->next_address],
     .user = set->user,
     .password = set->password,
     /* Portals that ask nobody for CHAP cannot prove themselves either (tgtd, unless told to); what they name has to. */
@@ -300,6 +302,7 @@ connect_next (Find *f)
     .tcp_user_timeout_ms = 15000,
   };
 
+  f->next_address++;
   lunfs_lane_arm (f->lane, &f->deadline, (int64_t) MAX (set->login_timeout, 1) * G_USEC_PER_SEC);
   f->transport = f->open (f->lane, &conf, &events, f, &error);
   if (!f->transport)
@@ -327,8 +330,10 @@ resolved (void *user, const char *const *addresses, unsigned n, const char *erro
     g_free (f->addresses[i]);
   f->next_address = 0;
   f->naddresses = MIN (n, LUNFS_RESOLVE_MAX);
-  for (unsigned i = 0; i < f->naddresses; i++)
-    f->addresses[i] = g_strdup (addresses[i]);
+  for (unsigned i = 0; i < f->naddresses; i++) {
+    f->ports[i] = f->port;
+    f->addresses[i] = lunfs_address_parse (addresses[i], &f->ports[i]);
+  }
   lunfs_lane_post (f->lane, &f->start);
 }
 
@@ -353,5 +358,8 @@ lunfs_find (const LunfsFindConf *conf, LunfsFoundFunc found, void *user)
   f->cmd.done = report_luns_done;
   f->cmd.owner = f;
   f->targets = g_ptr_array_new_with_free_func (target_free);
-  lunfs_resolve (f->host, resolved, f);
+  if (g_strcmp0 (f->host, f->settings->source.host) == 0
+      && g_strcmp0 (f->target_name, f->settings->source.target_name) == 0)
+    f->others = f->settings->other_portals;
+  lunfs_resolve_all (f->host, f->others, resolved, f);
 }

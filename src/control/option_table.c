@@ -3,6 +3,7 @@
 
 #include "control/option_table.h"
 
+#include "control/luns.h"
 #include "control/option_value.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
@@ -134,6 +135,31 @@ parse_password_stdin (LunfsOptionState *st, const LunfsOption *o, const char *va
 }
 
 static bool
+parse_config (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  g_free (st->config_path);
+  st->config_path = g_strdup (value);
+  return true;
+}
+
+static bool
+parse_all (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  st->all = true;
+  return true;
+}
+
+static bool
+parse_luns (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
+{
+  if (!lunfs_luns_check (value, error))
+    return false;
+  g_free (st->settings->luns);
+  st->settings->luns = g_strdup (value);
+  return true;
+}
+
+static bool
 parse_uid (LunfsOptionState *st, const LunfsOption *o, const char *value, GError **error)
 {
   return lunfs_value_uid (o->name, value, &st->settings->uid, error);
@@ -190,6 +216,8 @@ const LunfsOption lunfs_options[] = {
   { .name = "debug", .letter = 'd', .value_optional = true, .kind = LUNFS_OPT_CALL, .value_name = "DOMAINS",
     .help = "debug messages: all (and -f), or of fuse:lun:cache:session:iscsi:lane:control:supervisor",
     .parse = parse_debug },
+  CALL (config, "FILE", parse_config, "names targets [/etc/lunfs/lunfs.conf; of a user ~/.config/lunfs/lunfs.conf]"),
+  CALL (all, NULL, parse_all, "mount all targets there with startup=automatic that are not mounted yet"),
   { .name = "single_thread", .letter = 's', .kind = LUNFS_OPT_CALL, .help = "one lane only", .parse = parse_single },
 
   SECTION ("Login"),
@@ -231,6 +259,7 @@ const LunfsOption lunfs_options[] = {
     .help = "most that is fetched ahead of one reader; 0 = off [8M]", .min = 0, .max = 256 * MIB },
 
   SECTION ("Files"),
+  CALL (luns, "LIST", parse_luns, "only these LUNs, as in 1:3-5 [all]"),
   CALL (uid, "USER", parse_uid, "owner of the files [yours]"),
   CALL (gid, "GROUP", parse_gid, "group of the files [yours]"),
   CALL (umask, "OCTAL", parse_umask, "permissions that are taken away [0177]"),

@@ -24,6 +24,9 @@ typedef struct {
   int credentials_fd;     /* -1 = none */
   bool password_stdin;
   bool read_ahead_given; /* a default would give way to cache_size */
+  char *config_path;     /* NULL = the usual one */
+  bool all;
+  bool keep_read_only;   /* the key file says ro; mount(8) adds rw to -o whether anybody asked for it or not */
   bool help, version;
 } LunfsOptionState;
 

@@ -8,7 +8,9 @@
 
 #include "control/options.h"
 
+#include "control/all.h"
 #include "control/initiator.h"
+#include "control/keyfile.h"
 #include "control/mountpoint.h"
 #include "control/option_table.h"
 #include "control/secret.h"
@@ -72,6 +74,8 @@ take_item (LunfsOptionState *st, const char *item, GError **error)
   const char *value = equals ? equals + 1 : NULL;
   g_autofree char *name = equals ? g_strndup (item, (gsize) (equals - item)) : g_strdup (item);
   g_autoptr (GError) why = NULL;
+  if (st->keep_read_only && g_str_equal (item, "rw"))
+    return true;
   if (take_mount_word (st->settings, item, name, value, &why))
     return true;
   if (why) {
@@ -309,19 +313,83 @@ check_combinations (LunfsOptionState *st, GError **error)
 }
 
 static bool
-finish (LunfsOptionState *st, const GPtrArray *positional, GError **error)
+check_count (const LunfsOptionState *st, const GPtrArray *positional, bool named, GError **error)
 {
-  LunfsSettings *s = st->settings;
-  if (positional->len != 2)
-    return usage (error, positional->len == 0   ? "SOURCE and MOUNTPOINT are missing; lunfs --help says more"
-                         : positional->len == 1 ? "MOUNTPOINT is missing; lunfs --help says more"
-                                                : "more than two arguments; lunfs --help says more");
+  bool url = positional->len > 0 && !named;
+  if (positional->len > 2)
+    return usage (error, "more than two arguments; lunfs --help says more");
+  if (st->all && positional->len > 0)
+    return usage (error, "option all: mounts every name with startup=automatic; give it alone, or leave it out");
+  if (st->all)
+    return true;
+  if (positional->len == 0)
+    return usage (error, "SOURCE and MOUNTPOINT are missing; lunfs --help says more");
+  if (url && st->config_path)
+    return usage (error, "option config: the source is a URL, which needs no such file; give a name from it instead");
+  return true;
+}
+
+/* The command line once more, on top of what the file says. */
+static bool
+take_named (LunfsOptionState *st, Args *a, LunfsKeyTarget *target, GError **error)
+{
+  const char *name = g_ptr_array_index (a->positional, 0);
+  g_autofree char *path = st->config_path ? g_strdup (st->config_path) : lunfs_keyfile_default_path ();
+  g_autoptr (LunfsKeyfile) file = NULL;
+
+  if (!st->config_path && access (path, F_OK) < 0)
+    return usage (error, "source '%s': " LUNFS_URL_SHAPE ", or a name from %s, which is not there", name, path);
+  file = lunfs_keyfile_load (path, error);
+  if (!file)
+    return false;
+  lunfs_settings_free (st->settings);
+  st->settings = lunfs_settings_new ();
+  st->read_ahead_given = false;
+  g_clear_pointer (&st->credentials_path, g_free);
+  if (!lunfs_keyfile_apply (file, name, st, target, error))
+    return false;
+  st->keep_read_only = st->settings->read_only;
+  char *from_file = st->credentials_path;
+  a->next = 1;
+  g_ptr_array_set_size (a->positional, 0);
+  if (!take_args (st, a, error))
+    return false;
+  if (st->credentials_path == from_file && (st->credentials_fd >= 0 || st->password_stdin))
+    g_clear_pointer (&st->credentials_path, g_free);
+  return true;
+}
+
+/* What the arguments say of where to mount, and where from. */
+static bool
+take_source (LunfsOptionState *st, Args *a, bool mounts, LunfsCredentials *out_login, GError **error)
+{
+  LunfsKeyTarget target = { 0 };
+  bool named = a->positional->len > 0 && lunfs_keyfile_is_name (g_ptr_array_index (a->positional, 0));
+  bool ok = check_count (st, a->positional, named, error);
+  if (ok && named)
+    ok = take_named (st, a, &target, error);
+  else
+    ok = ok && make_source (st, g_ptr_array_index (a->positional, 0), out_login, error);
+  const char *mountpoint = a->positional->len > 1 ? g_ptr_array_index (a->positional, 1) : target.mountpoint;
+  if (ok && mounts && !mountpoint)
+    ok = usage (error, named ? "MOUNTPOINT is missing: give it, or write mountpoint= into the key file"
+                             : "MOUNTPOINT is missing; lunfs --help says more");
+  if (ok && mounts)
+    ok = lunfs_mountpoint_check (st->settings, mountpoint, error);
+  lunfs_key_target_clear (&target);
+  return ok;
+}
+
+static bool
+finish (LunfsOptionState *st, Args *a, bool mounts, GError **error)
+{
   LunfsCredentials login = { 0 };
-  if (!check_combinations (st, error) || !make_source (st, g_ptr_array_index (positional, 0), &login, error)
-      || !make_login (st, &login, error))
+  bool ok = take_source (st, a, mounts, &login, error) && check_combinations (st, error);
+  if (!ok)
+    lunfs_credentials_clear (&login);
+  if (!ok || !make_login (st, &login, error))
     return false;
-  if (!lunfs_mountpoint_check (s, g_ptr_array_index (positional, 1), error))
-    return false;
+  LunfsSettings *s = st->settings;
   char *name = lunfs_initiator_name (s->initiator_name, INITIATOR_FILE, error);
   if (!name)
     return false;
@@ -330,24 +398,45 @@ finish (LunfsOptionState *st, const GPtrArray *positional, GError **error)
   return true;
 }
 
-LunfsRun
-lunfs_options_parse (int argc, char **argv, LunfsSettings **out, GError **error)
+static LunfsRun
+parse (int argc, char **argv, bool mounts, LunfsSettings **out, GError **error)
 {
-  g_autoptr (LunfsSettings) settings = lunfs_settings_new ();
   g_autoptr (GPtrArray) positional = g_ptr_array_new ();
-  LunfsOptionState st = { .settings = settings, .credentials_fd = -1 };
+  LunfsOptionState st = { .settings = lunfs_settings_new (), .credentials_fd = -1 };
   Args args = { .argc = argc, .next = 1, .argv = argv, .positional = positional };
 
-  bool ok = take_args (&st, &args, error);
+  bool ok = take_args (&st, &args, error), done = st.help || st.version;
   if (ok && st.help)
     lunfs_print_help ();
   else if (ok && st.version)
     lunfs_print_version ();
-  else if (ok)
-    ok = finish (&st, positional, error);
+  else if (ok && st.all && st.settings->foreground)
+    ok = usage (error, "option all: starts several, which cannot all stay in the foreground; leave -f out");
+  else if (ok && st.all && positional->len == 0) {
+    ok = lunfs_mount_all (st.config_path, argc, argv, error);
+    done = true;
+  } else if (ok)
+    ok = finish (&st, &args, mounts, error);
   g_free (st.credentials_path);
-  if (!ok || st.help || st.version)
+  g_free (st.config_path);
+  if (!ok || done) {
+    lunfs_settings_free (st.settings);
     return LUNFS_RUN_EXIT;
-  *out = g_steal_pointer (&settings);
+  }
+  *out = st.settings;
   return LUNFS_RUN_MOUNT;
+}
+
+LunfsRun
+lunfs_options_parse (int argc, char **argv, LunfsSettings **out, GError **error)
+{
+  return parse (argc, argv, true, out, error);
+}
+
+LunfsSettings *
+lunfs_options_parse_source (int argc, char **argv, GError **error)
+{
+  LunfsSettings *settings = NULL;
+  parse (argc, argv, false, &settings, error);
+  return settings;
 }

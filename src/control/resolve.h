@@ -15,5 +15,8 @@ typedef void (*LunfsResolveDone) (void *user, const char *const *addresses, unsi
 bool lunfs_host_is_numeric (const char *host);
 /* Any thread.  @done on the control thread, or at once from inside if @host is an address already. */
 void lunfs_resolve (const char *host, LunfsResolveDone done, void *user);
+/* The same for @host and then @others ("HOST[:PORT]" separated by blanks; NULL = none): first the best address of each, then
+ * the next best.  Those of @others are given as "[ADDRESS]:PORT". */
+void lunfs_resolve_all (const char *host, const char *others, LunfsResolveDone done, void *user);
 
 #endif

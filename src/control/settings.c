@@ -35,6 +35,8 @@ static const Field fields[] = {
   FIELD (STRING, source.target_name),
   FIELD (INT, source.lun),
   FIELD (STRING, source_text),
+  FIELD (STRING, other_portals),
+  FIELD (STRING, luns),
   FIELD (STRING, mountpoint),
   FIELD (BOOL, mount_is_file),
   FIELD (STRING, initiator_name),
@@ -125,6 +127,8 @@ lunfs_settings_free (LunfsSettings *s)
     return;
   lunfs_source_clear (&s->source);
   g_free (s->source_text);
+  g_free (s->other_portals);
+  g_free (s->luns);
   g_free (s->mountpoint);
   g_free (s->initiator_name);
   lunfs_secret_free (s->user);

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define SCHEME "iscsi://"
-#define SHAPE "expected iscsi://[user@]host[:port][/target[/lun]]"
+#define SHAPE LUNFS_URL_SHAPE
 #define PORT_DEFAULT 3260
 #define LUN_MAX 16383
 #define NAME_MAX_BYTES 223 /* RFC 7143 4.2.7.1 */

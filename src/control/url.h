@@ -5,6 +5,8 @@
 
 #include "lunfs/settings.h"
 
+#define LUNFS_URL_SHAPE "expected iscsi://[user@]host[:port][/target[/lun]]"
+
 /* Parse iscsi://[user[%password|:password]@]host[:port][/target[/lun]][/].  @out is filled on success (caller frees with
  * lunfs_source_clear); *out_user, *out_password are NULL if absent, else owned by the caller.
  * @return false with a LUNFS_ERROR / LUNFS_EXIT_USAGE error that quotes the source without its password. */

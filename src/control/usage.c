@@ -45,12 +45,14 @@ void
 lunfs_print_help (void)
 {
   g_autoptr (LunfsSettings) defaults = lunfs_settings_new ();
-  printf ("usage: lunfs [options] SOURCE MOUNTPOINT\n"
+  printf ("usage: lunfs [options] SOURCE [MOUNTPOINT]\n"
+          "       lunfs [options] --all\n"
           "\n"
           "Show the LUNs of iSCSI targets as files.\n"
           "\n"
           "SOURCE      iscsi://[user@]host[:port][/target[/lun]]\n"
           "            without lun: all LUNs; without target: all targets\n"
+          "            or a name from lunfs.conf, which may give the mount point, too\n"
           "MOUNTPOINT  a directory; or a regular file, if SOURCE names one LUN; or /dev/fd/N\n"
           "\n"
           "Every option can also be given as -o name=value[,name=value...], with '_' for '-'.\n"

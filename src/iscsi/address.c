@@ -50,3 +50,11 @@ lunfs_address_split (const char *text, char **out_host, uint16_t *out_port)
   *out_host = g_strndup (host, (size_t) (host_end - host));
   return true;
 }
+
+char *
+lunfs_address_parse (const char *text, uint16_t *port)
+{
+  char *address;
+
+  return *text == '[' && lunfs_address_split (text, &address, port) ? address : g_strdup (text);
+}

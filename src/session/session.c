@@ -15,6 +15,7 @@
 
 #include "session/session-private.h"
 
+#include "iscsi/address.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 
@@ -424,8 +425,9 @@ static const LunfsTransportEvents transport_events = {
 static void
 open_transport (LunfsSession *s)
 {
-  const char *address = lunfs_portal_next (s);
+  const char *place = lunfs_portal_next (s);
   uint16_t port = s->moved_host ? s->moved_port : s->conf.port;
+  g_autofree char *address = lunfs_address_parse (place, &port);
   const LunfsSettings *set = s->settings;
   LunfsConnConf conf = {
     .initiator_name = set->initiator_name,
@@ -445,7 +447,7 @@ open_transport (LunfsSession *s)
   };
   g_autoptr (GError) error = NULL;
 
-  s->moved = s->unknown_writes && s->lost_address && strcmp (s->lost_address, address) != 0;
+  s->moved = s->unknown_writes && s->lost_address && strcmp (s->lost_address, place) != 0;
   g_mutex_lock (&s->snapshot_lock);
   snprintf (s->snapshot.portal, sizeof s->snapshot.portal, strchr (address, ':') ? "[%s]:%u" : "%s:%u", address, port);
   g_mutex_unlock (&s->snapshot_lock);

@@ -22,6 +22,15 @@ parse (const char *line, char **device, char **point)
   return true;
 }
 
+/* What follows " - ": optional fields stand before it. */
+static char *
+parse_type (const char *line)
+{
+  const char *rest = strstr (line, " - ");
+
+  return rest ? g_strndup (rest + 3, strcspn (rest + 3, " ")) : g_strdup ("");
+}
+
 static char **
 read_lines (void)
 {
@@ -32,8 +41,9 @@ read_lines (void)
   return g_strsplit (text, "\n", -1);
 }
 
-char *
-lunfs_mountinfo_device (const char *path)
+/* The last line of @path: a later one stands on top of an earlier one. */
+static char *
+find_top (const char *path, bool type)
 {
   g_auto (GStrv) lines = read_lines ();
   char *found = NULL;
@@ -43,10 +53,22 @@ lunfs_mountinfo_device (const char *path)
 
     if (!parse (lines[i], &device, &point) || strcmp (point, path) != 0)
       continue;
-    g_free (found); /* a later one stands on top of an earlier one */
-    found = g_steal_pointer (&device);
+    g_free (found);
+    found = type ? parse_type (lines[i]) : g_steal_pointer (&device);
   }
   return found;
+}
+
+char *
+lunfs_mountinfo_device (const char *path)
+{
+  return find_top (path, false);
+}
+
+char *
+lunfs_mountinfo_type (const char *path)
+{
+  return find_top (path, true);
 }
 
 char *

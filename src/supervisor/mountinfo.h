@@ -12,4 +12,7 @@ char *lunfs_mountinfo_device (const char *path);
  * *out_hidden: it is mounted somewhere, but beneath another mount. */
 char *lunfs_mountinfo_find (const char *device, bool *out_hidden);
 
+/* Its type ("fuse.lunfs") instead. */
+char *lunfs_mountinfo_type (const char *path);
+
 #endif

@@ -5,6 +5,7 @@
 #include "worker/worker-private.h"
 
 #include "control/discovery.h"
+#include "control/luns.h"
 #include "control/url.h"
 #include "iscsi/libiscsi.h"
 #include "lunfs/log.h"
@@ -91,7 +92,8 @@ asking_found (void *user, const LunfsFound *found)
   g_clear_pointer (&a->error, g_free);
   a->found = true;
   for (unsigned i = 0; i < found->nluns; i++)
-    lunfs_worker_add_lun (w, a->host, a->port, a->target_name, found->luns[i], true);
+    if (lunfs_luns_include (w->settings->luns, found->luns[i]))
+      lunfs_worker_add_lun (w, a->host, a->port, a->target_name, found->luns[i], true);
   for (unsigned i = 0; i < found->targets->len; i++) {
     LunfsFoundTarget *target = found->targets->pdata[i];
 

@@ -373,7 +373,10 @@ resolved (void *user, const char *const *addresses, unsigned n, const char *erro
 static void /* lane */
 row_resolve (void *user, LunfsSession *session, const char *host)
 {
-  lunfs_resolve (host, resolved, user);
+  const LunfsSettings *set = ((LunfsRow *) user)->worker->settings;
+  bool named = set->source.target_name && strcmp (host, set->source.host) == 0;
+
+  lunfs_resolve_all (host, named ? set->other_portals : NULL, resolved, user);
 }
 
 /* ---- rows: made right to left ---- */

@@ -19,6 +19,8 @@ full (void)
   s->source_text = g_strdup (ODD);
   s->mountpoint = g_strdup ("/a b/" ODD);
   s->mount_is_file = true;
+  s->other_portals = g_strdup ("b:3261 [::1]");
+  s->luns = g_strdup ("1,3-5");
   s->initiator_name = g_strdup ("iqn.2026-01.org.example:me");
   s->user = g_strdup (" joe ");
   s->password = g_strdup (ODD);
@@ -101,6 +103,7 @@ same_rest (const LunfsSettings *a, const LunfsSettings *b)
     offsetof (LunfsSettings, target_password), offsetof (LunfsSettings, log_target),
     offsetof (LunfsSettings, pidfile),        offsetof (LunfsSettings, mount_options),
     offsetof (LunfsSettings, state_dir),
+    offsetof (LunfsSettings, other_portals),  offsetof (LunfsSettings, luns),
   };
   for (size_t i = 0; i < G_N_ELEMENTS (pointers); i++) {
     memset ((char *) &x + pointers[i], 0, sizeof (void *));
