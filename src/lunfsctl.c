@@ -3,9 +3,11 @@
 #include "config.h"
 
 #include "control/control.h"
+#include "control/import.h"
 #include "control/upgrade.h"
 #include "lunfs/error.h"
 #include "lunfsctl-saved.h"
+#include "worker/check.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -107,6 +109,8 @@ static const Command commands[] = {
   { "saved", "list|inspect|... [NAME]", "data that a mount with state_dir could not flush", lunfsctl_saved, 1 },
   { "set", "PATH OPTION=VALUE...", "change limits of a mount, or of one LUN of it", cmd_set, 2 },
   { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", cmd_upgrade, 0 },
+  { "check", "[NAME | URL]", "try step by step what a mount would do; nothing is written", lunfs_check_run, 0 },
+  { "import", "[DIR]", "print open-iscsi's node database as a lunfs.conf", lunfs_import_run, 0 },
 };
 
 static int

@@ -51,3 +51,10 @@ completes 'lunfsctl status some' 'some-file'
 completes 'lunfsctl set some-file noop_out_t' 'noop_out_timeout='
 completes 'lunfsctl saved in' 'inspect'
 completes 'lunfsctl saved discard --y' '--yes'
+completes 'lunfsctl che' 'check'
+completes 'lunfsctl check --j' '--json'
+completes 'lunfsctl import --out' '--output'
+completes 'lunfsctl import some' 'some-file'
+mkdir -p "$scratch/config/lunfs"
+cp "$scratch/names.conf" "$scratch/config/lunfs/lunfs.conf"
+[ "$(id -u)" = 0 ] || XDG_CONFIG_HOME=$scratch/config completes 'lunfsctl check d' 'db.1'
