@@ -146,6 +146,31 @@ run --config "$conf" all-targets
 wait_for "[ -f '$scratch/m2/$one/lun1' ]" 15
 stop_lunfs "$scratch/m2"
 
+say "the portal in use goes away: the next one"
+direct=$port
+start_proxy front "127.0.0.1:$direct"
+cat >"$conf" <<END
+[one]
+portal=127.0.0.1:$port 127.0.0.1:$direct
+initiator_name=$initiator
+target=$one
+lun=1
+mountpoint=$scratch/m1
+log=$scratch/lunfs-m1.log
+pidfile=$scratch/lunfs-m1.pid
+END
+run --config "$conf" one
+lun_up "$scratch/m1" 1
+expect_equal "$(lun_get "$scratch/m1" 1 .portal)" "127.0.0.1:$port" "portal"
+dd if=/dev/urandom of="$scratch/m1/lun1" bs=64k count=3 conv=notrunc status=none
+kill_quietly "${proxy_pids[front]}"
+dd if=/dev/urandom of="$scratch/m1/lun1" bs=64k count=3 seek=7 conv=notrunc,fsync status=none
+expect_equal "$(lun_get "$scratch/m1" 1 .portal)" "127.0.0.1:$direct" "portal"
+same_data "$scratch/m1/lun1" "$scratch/a"
+stop_lunfs "$scratch/m1"
+port=$direct
+portal=127.0.0.1:$direct
+
 say "fstab, the usual place: root"
 mkdir -p /etc/lunfs
 mount -t tmpfs -o mode=755 tmpfs /etc/lunfs
@@ -153,7 +178,14 @@ cleanup_fn umount -l /etc/lunfs
 mount -t tmpfs -o mode=755 tmpfs /usr/local/bin
 cleanup_fn umount -l /usr/local/bin
 cp "$scratch/bin/lunfs" /usr/local/bin/lunfs
-{ cat "$conf"; echo 'ro=true'; } >/etc/lunfs/lunfs.conf
+cat >/etc/lunfs/lunfs.conf <<END
+[all-targets]
+portal=$portal
+initiator_name=$initiator
+ro=true
+log=$scratch/lunfs-m2.log
+pidfile=$scratch/lunfs-m2.pid
+END
 echo "all-targets $scratch/m2 fuse.lunfs _netdev,nofail,noauto 0 0" >"$scratch/fstab"
 mount -T "$scratch/fstab" "$scratch/m2"
 wait_for "[ -f '$scratch/m2/$one/lun1' ]" 15
