@@ -60,11 +60,14 @@ void lunfs_op_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
                          struct fuse_file_info *fi);
 void lunfs_op_lseek (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 
-/* status_file.c.  @status_text: LunfsOpsConf. */
-LunfsStatusFile *lunfs_status_file_new (char *(*status_text) (void *user), void *user);
+
+/* status_file.c: all files of .lunfs.  Of @conf the texts are used. */
+LunfsStatusFile *lunfs_status_file_new (const LunfsOpsConf *conf);
+/* @ino is that of such a file. */
+bool lunfs_is_status_file (uint64_t ino);
 void lunfs_status_file_free (LunfsStatusFile *file);
-void lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, int flags);
-void lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t fh, size_t size, off_t off);
+void lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, int flags);
+void lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, uint64_t fh, size_t size, off_t off);
 void lunfs_status_file_close (LunfsStatusFile *file, fuse_req_t req, uint64_t fh);
 
 #endif

@@ -11,8 +11,9 @@ typedef struct LunfsOps LunfsOps;
 
 typedef struct {
   LunfsTree *tree;
-  /* The status file's text; called on the default main context's thread.  Free with g_free. */
+  /* The texts of the files in .lunfs; called on the default main context's thread.  Free with g_free. */
   char *(*status_text) (void *user);
+  char *(*metrics_text) (void *user);
   void *user;
   bool page_cache;     /* the kernel caches what is read */
   int request_limit_s; /* no open waits longer for the first login; 0 = no such limit */

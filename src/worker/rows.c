@@ -466,6 +466,22 @@ find_row (LunfsWorker *w, unsigned index)
   return NULL;
 }
 
+static void
+add_to_tree (LunfsRow *row)
+{
+  const LunfsArenaLun *record = row->record;
+  const LunfsTreeLun known = { .host = record->host,
+                               .port = record->port,
+                               .target_name = record->target_name,
+                               .number = record->lun,
+                               .lun = row->lun,
+                               .session = row->session,
+                               .stats = &row->stats,
+                               .found = row->found };
+
+  lunfs_tree_add (row->worker->tree, row->index, &known);
+}
+
 /* The LUN becomes part of the mount: its file appears when it has been up. */
 void
 lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
@@ -492,7 +508,7 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
   build_row (w, row);
   g_ptr_array_add (w->rows, row);
   w->unsettled++;
-  lunfs_tree_add (w->tree, row->index, target_name, lun, row->lun);
+  add_to_tree (row);
   if (row->record->proven || lunfs_worker_saved_lun (row, NULL)) {
     lunfs_tree_show (w->tree, row->index);
     lunfs_ops_release_opens (w->ops, false);

@@ -35,6 +35,8 @@ typedef struct {
   bool awaited;          /* it was up before an upgrade, and is not yet */
   unsigned in_use;       /* how often another mount of this host was found to have it */
   bool found;            /* by REPORT LUNS, not named by the user */
+  bool missing;          /* the target or portal does not name it any more */
+  bool gone;             /* and nobody used it: its name is taken away until it is back */
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
   LunfsRequest tidy;     /* leave.c */
@@ -145,7 +147,9 @@ void lunfs_worker_rescan (LunfsWorker *w);
 void lunfs_worker_free_askings (LunfsWorker *w);
 
 /* control.c */
+/* LunfsOpsConf. */
 char *lunfs_worker_status (void *user);
+char *lunfs_worker_metrics (void *user);
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */
 void lunfs_worker_restore_timeouts (LunfsRow *row);
