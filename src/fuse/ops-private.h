@@ -60,6 +60,11 @@ void lunfs_op_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
                          struct fuse_file_info *fi);
 void lunfs_op_lseek (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 
+/* xattr.c: answered at once. */
+void lunfs_op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void lunfs_op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size);
+void lunfs_op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void lunfs_op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* status_file.c: all files of .lunfs.  Of @conf the texts are used. */
 LunfsStatusFile *lunfs_status_file_new (const LunfsOpsConf *conf);

@@ -264,6 +264,10 @@ static const struct fuse_lowlevel_ops fuse_ops = {
   .symlink = op_symlink,
   .rename = op_rename,
   .link = op_link,
+  .getxattr = lunfs_op_getxattr,
+  .listxattr = lunfs_op_listxattr,
+  .setxattr = lunfs_op_setxattr,
+  .removexattr = lunfs_op_removexattr,
 };
 
 /* ---- life ---- */
