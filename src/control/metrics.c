@@ -39,8 +39,8 @@ append_label (GString *labels, const char *name, const char *value)
       g_string_append (labels, "\\n");
     else if (*c == '"' || *c == '\\')
       g_string_append_printf (labels, "\\%c", *c);
-    else
-      g_string_append_c (labels, *c);
+    else /* of the others some readers take more than '\n' for the end of a line */
+      g_string_append_c (labels, (guchar) *c < ' ' ? ' ' : *c);
   }
   g_string_append_c (labels, '"');
 }

@@ -45,8 +45,10 @@ void lunfs_opens_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int fla
 void lunfs_opens_close (LunfsOpens *opens, uint64_t fh);
 /* What open file @fh has been told of (LunfsRequest.losses_seen); 0 of one that an earlier worker opened.  Any thread. */
 uint64_t lunfs_opens_losses_seen (LunfsOpens *opens, uint64_t fh);
-void lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, uint64_t seen);
+void lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, const LunfsLun *lun, uint64_t seen);
 
+/* How many files of @lun are open, that this worker knows of.  Any thread. */
+unsigned lunfs_opens_count (LunfsOpens *opens, const LunfsLun *lun);
 /* How many wait.  Any thread. */
 unsigned lunfs_opens_waiting (LunfsOpens *opens);
 

@@ -336,6 +336,12 @@ lunfs_ops_under_way (LunfsOps *ops)
 }
 
 unsigned
+lunfs_ops_open_files (LunfsOps *ops, const LunfsLun *lun)
+{
+  return lunfs_opens_count (ops->opens, lun);
+}
+
+unsigned
 lunfs_ops_waiting_opens (LunfsOps *ops)
 {
   return lunfs_opens_waiting (ops->opens);

@@ -32,6 +32,8 @@ void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
 /* FSYNC, FALLOCATE and LSEEK not yet answered; opens that wait for a LUN's first login.  Any thread. */
 unsigned lunfs_ops_under_way (LunfsOps *ops);
 unsigned lunfs_ops_waiting_opens (LunfsOps *ops);
+/* Open files of @lun; what was opened through an earlier worker is not counted.  Any thread. */
+unsigned lunfs_ops_open_files (LunfsOps *ops, const LunfsLun *lun);
 /* Nothing may be under way.  Closes the session's descriptor; either may be NULL. */
 void lunfs_ops_free (LunfsOps *ops, struct fuse_session *se);
 

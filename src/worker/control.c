@@ -67,13 +67,13 @@ report (LunfsWorker *w, char *(*make_text) (const LunfsStatus *status))
                                            &row->stats,
                                            NULL,
                                            lunfs_worker_saved_bytes (row),
-                                           row->missing };
+                                           lunfs_worker_row_is_gone (row) };
     luns[status.nluns++].file = lunfs_tree_path (w->tree, row->index);
   }
   for (unsigned i = 0; i < w->askings->len; i++) {
     LunfsAsking *a = w->askings->pdata[i];
 
-    if (!a->found && !has_rows (w, a->target_name))
+    if (!a->found && !a->removed && !has_rows (w, a->target_name))
       targets[status.ntargets++] = (LunfsStatusTarget){ a->target_name, a->host, a->error, a->port };
   }
   text = make_text (&status);
@@ -213,7 +213,7 @@ handle_set (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **er
     g_autofree char *file = lunfs_tree_path (w->tree, change.row->index);
     LunfsSessionSnapshot snapshot;
 
-    if (change.row->hidden || change.row->stopped || !is_below (file, path))
+    if (change.row->hidden || change.row->gone || change.row->stopped || !is_below (file, path))
       continue;
     lunfs_session_snapshot (change.row->session, &snapshot);
     change.timeouts = snapshot.timeouts;

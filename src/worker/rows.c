@@ -85,6 +85,10 @@ row_is_up (LunfsRow *row)
 {
   LunfsWorker *w = row->worker;
 
+  if (lunfs_worker_row_returns (row))
+    lunfs_notice ("%s lun %u: back", row->record->target_name, row->record->lun);
+  if (row->missing)
+    lunfs_worker_rescan_soon (w);
   lunfs_tree_show (w->tree, row->index);
   /* It may have grown; and another initiator may have written to it. */
   lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index), w->settings->cache == LUNFS_CACHE_PAGE);
@@ -146,12 +150,12 @@ row_news_cb (gpointer data)
     row->stopped = true;
     if (w->stopping && --w->running_rows == 0)
       lunfs_worker_rows_stopped (w);
-  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found) {
+  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found && !row->record->proven) {
     hide (row);
   } else {
     if (news->outcome == LUNFS_LOGIN_OK)
       row_is_up (row);
-    else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->found)
       explain_no_disk (news, object);
     if (news->outcome != LUNFS_LOGIN_IN_USE || ++row->in_use >= IN_USE_TRIES)
       lunfs_worker_settle (w, &row->settled, lunfs_worker_exit_of (news->outcome), object, news->text);
@@ -263,7 +267,7 @@ row_taken (void *user)
 static gboolean
 rescan_cb (gpointer worker)
 {
-  lunfs_worker_rescan (worker);
+  lunfs_worker_rescan_soon (worker);
   return G_SOURCE_REMOVE;
 }
 
@@ -497,8 +501,11 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
         target_name, lun, LUNFS_ARENA_LUNS);
     return;
   }
-  if (find_row (w, (unsigned) index))
+  row = find_row (w, (unsigned) index);
+  if (row) {
+    lunfs_worker_row_named (row);
     return;
+  }
   row = g_new0 (LunfsRow, 1);
   row->worker = w;
   row->found = found;
