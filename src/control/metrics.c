@@ -185,6 +185,7 @@ append_info (Page *p)
   X (lun_up, l->snapshot.state == LUNFS_SESSION_UP, "Whether the LUN's session serves; 0 or 1")                        \
   X (lun_failing, l->snapshot.failing, "Whether requests fail since replacement_timeout has passed; 0 or 1")           \
   X (lun_gone, l->lun->gone, "Whether the target has removed the LUN, which is in use; 0 or 1")                        \
+  X (lun_saved_bytes, l->lun->saved_bytes, "What an earlier mount has saved for the LUN")                              \
   X (lun_down_seconds, l->snapshot.down_us ? (now_us - l->snapshot.down_us) / G_USEC_PER_SEC : 0,                      \
      "How long the LUN has had no session")                                                                            \
   X (lun_size_bytes, l->geometry.size_bytes, "Size of the LUN, 0 before its first login")                              \

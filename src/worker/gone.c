@@ -54,7 +54,7 @@ is_unused (LunfsRow *row)
   return LUNFS_VALUE (s, dirty_bytes) + LUNFS_VALUE (s, unstable_bytes) + LUNFS_VALUE (s, unsynced_writes)
                  + LUNFS_VALUE (s, queued) + LUNFS_VALUE (s, in_flight)
              == 0
-         && lunfs_ops_open_files (row->worker->ops, row->lun) == 0;
+         && lunfs_worker_saved_bytes (row) == 0 && lunfs_ops_open_files (row->worker->ops, row->lun) == 0;
 }
 
 /* False: nothing more to wait for. */
