@@ -165,7 +165,7 @@ lunfs_ask (LunfsAsking *a)
 void
 lunfs_worker_rescan (LunfsWorker *w)
 {
-  if (w->stopping)
+  if (w->stopping || w->leave_limit_ms)
     return;
   for (unsigned i = 0, n = w->askings->len; i < n; i++) {
     LunfsAsking *a = w->askings->pdata[i];
