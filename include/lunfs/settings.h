@@ -58,8 +58,9 @@ typedef struct {
   int noop_out_interval;   /* 5; 0 = off */
   int noop_out_timeout;    /* 5 */
   int cmd_timeout;         /* 30 */
-  int login_wait;          /* 3: how long the command waits for the first login's outcome before it returns */
-  int stop_timeout;        /* 30: flush, log out and unmount end within this after SIGTERM */
+  int rescan_interval; /* 300: how often portals and targets are asked for new and removed LUNs; 0 = only when told */
+  int login_wait;      /* 3: how long the command waits for the first login's outcome before it returns */
+  int stop_timeout;    /* 30: flush, log out and unmount end within this after SIGTERM */
 
   /* data path */
   int queue_depth;      /* 128: commands in flight per LUN, 1..128 */
@@ -83,11 +84,11 @@ typedef struct {
 
   /* log and process */
   bool foreground, single_thread;
-  int log_level;       /* LunfsLogLevel */
-  unsigned debug_mask; /* LUNFS_DBG_* */
-  char *log_target;    /* "stderr", "syslog" or a path; NULL = stderr with -f, else syslog */
-  char *pidfile;       /* written when the mount serves; NULL = none */
-  bool mlock;          /* lock buffers in memory where allowed; default true */
+  int log_level;                /* LunfsLogLevel */
+  unsigned debug_mask;          /* LUNFS_DBG_* */
+  char *log_target;             /* "stderr", "syslog" or a path; NULL = stderr with -f, else syslog */
+  char *pidfile;                /* written when the mount serves; NULL = none */
+  bool mlock;                   /* lock buffers in memory where allowed; default true */
   LunfsRecovery crash_recovery; /* auto */
   char *state_dir;     /* the arena is a file there (supervisor/state.h); NULL = in memory */
 } LunfsSettings;

@@ -9,8 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* X (name, help) */
-#define LUNFS_COUNTERS(X)                                                                                              \
+/* X (name, help).  Totals only grow, gauges go up and down. */
+#define LUNFS_TOTALS(X)                                                                                                \
   X (reads, "read requests answered")                                                                                  \
   X (writes, "write requests answered")                                                                                \
   X (flushes, "fsync requests answered")                                                                               \
@@ -21,8 +21,6 @@
   X (write_bytes, "bytes written by users")                                                                            \
   X (interrupted, "requests given up by a signal")                                                                     \
   X (errors, "requests answered with an error")                                                                        \
-  X (in_flight, "commands at the target now")                                                                          \
-  X (queued, "requests waiting for the session now")                                                                   \
   X (logins, "successful logins")                                                                                      \
   X (relogins, "successful logins after the first")                                                                    \
   X (login_failures, "logins that failed")                                                                             \
@@ -41,19 +39,23 @@
   X (unmaps, "UNMAP commands")                                                                                         \
   X (write_sames, "WRITE SAME commands")                                                                               \
   X (read_modify_writes, "writes that needed the blocks around them first")                                            \
-  X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now")                                     \
-  X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now")                                               \
   X (cache_hits, "reads served from memory")                                                                           \
   X (cache_misses, "reads that had to wait for the target")                                                            \
   X (ahead_bytes, "bytes fetched ahead of readers")                                                                    \
   X (ahead_wasted_bytes, "of these, bytes dropped before anybody read them")                                           \
-  X (cached_bytes, "memory of the cache in use now")                                                                   \
-  X (dirty_bytes, "bytes written and not yet sent to the target now")                                                  \
   X (write_backs, "WRITE commands for data that was answered before")                                                  \
   X (write_back_bytes, "bytes of these")                                                                               \
-  X (losses, "times that acknowledged data was lost")                                                                 \
+  X (losses, "times that acknowledged data was lost")                                                                  \
   X (losses_told, "losses that some fsync has reported")                                                               \
   X (rewritten, "unstable writes sent again after a login")
+#define LUNFS_GAUGES(X)                                                                                                \
+  X (in_flight, "commands at the target now")                                                                          \
+  X (queued, "requests waiting for the session now")                                                                   \
+  X (unstable_bytes, "bytes written and not yet covered by SYNCHRONIZE CACHE now")                                     \
+  X (unsynced_writes, "writes not yet covered by SYNCHRONIZE CACHE now")                                               \
+  X (cached_bytes, "memory of the cache in use now")                                                                   \
+  X (dirty_bytes, "bytes written and not yet sent to the target now")
+#define LUNFS_COUNTERS(X) LUNFS_TOTALS (X) LUNFS_GAUGES (X)
 
 #define LUNFS_LATENCY_BUCKETS 28 /* bucket i: below 2^i microseconds; the last one takes the rest */
 

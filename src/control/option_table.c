@@ -229,6 +229,7 @@ const LunfsOption lunfs_options[] = {
   { .name = "credentials_fd", .kind = LUNFS_OPT_CALL, .value_name = "N", .help = "the same from an inherited descriptor",
     .min = 0, .max = 1048576, .parse = parse_credentials_fd },
   CALL (password_stdin, NULL, parse_password_stdin, "the same, or the password alone, from standard input"),
+  SECONDS (rescan_interval, 0, 86400, "ask this often for new and removed targets and LUNs; 0 = only when told"),
   CALL (header_digest, "none|crc32c", parse_digest, "checksum of iSCSI headers [none]"),
 
   SECTION ("Outages (names and meanings of iscsid.conf)"),

@@ -52,6 +52,7 @@ static const Field fields[] = {
   FIELD (INT, noop_out_interval),
   FIELD (INT, noop_out_timeout),
   FIELD (INT, cmd_timeout),
+  FIELD (INT, rescan_interval),
   FIELD (INT, login_wait),
   FIELD (INT, stop_timeout),
   FIELD (INT, queue_depth),
@@ -102,6 +103,7 @@ lunfs_settings_new (void)
   s->noop_out_interval = 5;
   s->noop_out_timeout = 5;
   s->cmd_timeout = 30;
+  s->rescan_interval = 300;
   s->login_wait = 3;
   s->stop_timeout = 30;
   s->queue_depth = 128;

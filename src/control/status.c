@@ -97,6 +97,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_string (b, "file", l->file);
   add_string (b, "state", lunfs_session_state_name (snapshot.state));
   add_bool (b, "failing", snapshot.failing);
+  add_bool (b, "gone", l->gone);
   add_int (b, "state_seconds", (g_get_monotonic_time () - snapshot.since_us) / G_USEC_PER_SEC);
   add_int (b, "down_seconds", snapshot.down_us ? (g_get_monotonic_time () - snapshot.down_us) / G_USEC_PER_SEC : 0);
   add_string (b, "error", snapshot.error);
@@ -127,8 +128,8 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   json_builder_end_object (b);
 }
 
-static bool
-same_target (const LunfsStatusLun *a, const LunfsStatusLun *b)
+bool
+lunfs_status_same_target (const LunfsStatusLun *a, const LunfsStatusLun *b)
 {
   return strcmp (a->target_name, b->target_name) == 0 && strcmp (a->host, b->host) == 0 && a->port == b->port;
 }
@@ -144,7 +145,7 @@ add_target_head (JsonBuilder *b, const LunfsStatus *status, unsigned first)
   for (unsigned i = first; i < status->nluns; i++) {
     LunfsSessionSnapshot snapshot;
 
-    if (!same_target (l, &status->luns[i]))
+    if (!lunfs_status_same_target (l, &status->luns[i]))
       continue;
     lunfs_session_snapshot (status->luns[i].session, &snapshot);
     if (snapshot.state == LUNFS_SESSION_UP)
@@ -168,7 +169,7 @@ add_targets (JsonBuilder *b, const LunfsStatus *status)
     bool seen = false;
 
     for (unsigned j = 0; j < i && !seen; j++)
-      seen = same_target (&status->luns[i], &status->luns[j]);
+      seen = lunfs_status_same_target (&status->luns[i], &status->luns[j]);
     if (seen)
       continue;
     json_builder_begin_object (b);
@@ -176,7 +177,7 @@ add_targets (JsonBuilder *b, const LunfsStatus *status)
     json_builder_set_member_name (b, "luns");
     json_builder_begin_array (b);
     for (unsigned j = i; j < status->nluns; j++)
-      if (same_target (&status->luns[i], &status->luns[j]))
+      if (lunfs_status_same_target (&status->luns[i], &status->luns[j]))
         add_lun (b, status, &status->luns[j]);
     json_builder_end_array (b);
     json_builder_end_object (b);

@@ -16,6 +16,7 @@ typedef struct {
   LunfsStats *stats;
   char *file; /* below the mount point; owned by the caller */
   uint64_t saved_bytes; /* of an earlier mount, that wait for the LUN */
+  bool gone;  /* the target has it no longer */
 } LunfsStatusLun;
 
 /* A target, or a portal asked for targets, that has no LUNs (yet). */
@@ -39,6 +40,7 @@ typedef struct {
   unsigned ntargets;
 } LunfsStatus;
 
+bool lunfs_status_same_target (const LunfsStatusLun *a, const LunfsStatusLun *b);
 /* JSON, one object, ends with a newline.  Control thread.  Free with g_free. */
 char *lunfs_status_text (const LunfsStatus *status);
 /* Paths, and what targets say, may be any bytes; JSON text is UTF-8 without control characters.  Free with g_free. */

@@ -142,7 +142,7 @@ fsync_done (LunfsRequest *lreq)
   LaneCall *call = lreq->owner;
 
   if (lreq->result < 0 && lreq->result != -EINTR)
-    lunfs_opens_set_losses_seen (lunfs_ops_of (call->req)->opens, call->fh, lreq->losses_seen);
+    lunfs_opens_set_losses_seen (lunfs_ops_of (call->req)->opens, call->fh, call->lun, lreq->losses_seen);
   simple_done (lreq);
 }
 

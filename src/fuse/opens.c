@@ -24,6 +24,7 @@ struct LunfsOpens {
 
 typedef struct {
   uint64_t fh;
+  const LunfsLun *lun;
   uint64_t losses_seen; /* LunfsRequest.losses_seen */
 } OpenFile;
 
@@ -38,11 +39,11 @@ typedef struct {
 /* ---- what each open file has been told of ---- */
 
 void
-lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, uint64_t seen)
+lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, const LunfsLun *lun, uint64_t seen)
 {
   OpenFile *file = g_new (OpenFile, 1);
 
-  *file = (OpenFile){ fh, seen };
+  *file = (OpenFile){ fh, lun, seen };
   g_mutex_lock (&opens->lock);
   g_hash_table_add (opens->losses_seen, file);
   g_mutex_unlock (&opens->lock);
@@ -59,6 +60,21 @@ lunfs_opens_losses_seen (LunfsOpens *opens, uint64_t fh)
   seen = file ? file->losses_seen : 0;
   g_mutex_unlock (&opens->lock);
   return seen;
+}
+
+unsigned
+lunfs_opens_count (LunfsOpens *opens, const LunfsLun *lun)
+{
+  GHashTableIter iter;
+  gpointer file;
+  unsigned n = 0;
+
+  g_mutex_lock (&opens->lock);
+  g_hash_table_iter_init (&iter, opens->losses_seen);
+  while (g_hash_table_iter_next (&iter, &file, NULL))
+    n += ((const OpenFile *) file)->lun == lun;
+  g_mutex_unlock (&opens->lock);
+  return n;
 }
 
 void
@@ -84,7 +100,7 @@ reply_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int flags)
   out.open_flags |=
       lunfs_ops_of (req)->conf.page_cache ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   out.fh = atomic_fetch_add (&opens->next_fh, 1);
-  lunfs_opens_set_losses_seen (opens, out.fh, lunfs_lun_losses_told (lun));
+  lunfs_opens_set_losses_seen (opens, out.fh, lun, lunfs_lun_losses_told (lun));
   if (fuse_reply_buf (req, (const char *) &out, sizeof out) == -ENOENT) /* interrupted: it will not be released */
     lunfs_opens_close (opens, out.fh);
 }

@@ -45,8 +45,10 @@ void lunfs_opens_open (LunfsOpens *opens, fuse_req_t req, LunfsLun *lun, int fla
 void lunfs_opens_close (LunfsOpens *opens, uint64_t fh);
 /* What open file @fh has been told of (LunfsRequest.losses_seen); 0 of one that an earlier worker opened.  Any thread. */
 uint64_t lunfs_opens_losses_seen (LunfsOpens *opens, uint64_t fh);
-void lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, uint64_t seen);
+void lunfs_opens_set_losses_seen (LunfsOpens *opens, uint64_t fh, const LunfsLun *lun, uint64_t seen);
 
+/* How many files of @lun are open, that this worker knows of.  Any thread. */
+unsigned lunfs_opens_count (LunfsOpens *opens, const LunfsLun *lun);
 /* How many wait.  Any thread. */
 unsigned lunfs_opens_waiting (LunfsOpens *opens);
 
@@ -60,11 +62,19 @@ void lunfs_op_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
                          struct fuse_file_info *fi);
 void lunfs_op_lseek (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 
-/* status_file.c.  @status_text: LunfsOpsConf. */
-LunfsStatusFile *lunfs_status_file_new (char *(*status_text) (void *user), void *user);
+/* xattr.c: answered at once. */
+void lunfs_op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void lunfs_op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size);
+void lunfs_op_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void lunfs_op_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* status_file.c: all files of .lunfs.  Of @conf the texts are used. */
+LunfsStatusFile *lunfs_status_file_new (const LunfsOpsConf *conf);
+/* @ino is that of such a file. */
+bool lunfs_is_status_file (uint64_t ino);
 void lunfs_status_file_free (LunfsStatusFile *file);
-void lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, int flags);
-void lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t fh, size_t size, off_t off);
+void lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, int flags);
+void lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, uint64_t fh, size_t size, off_t off);
 void lunfs_status_file_close (LunfsStatusFile *file, fuse_req_t req, uint64_t fh);
 
 #endif

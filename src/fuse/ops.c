@@ -31,6 +31,18 @@ keep_seconds (fuse_req_t req, fuse_ino_t ino)
   return g.size_bytes ? DAY : 0;
 }
 
+/* The name of a LUN that the target may remove is asked for again soon, rather than that the kernel be told: that would
+ * wait for whoever holds the directory, and whoever waits there cannot be killed (expire.h). */
+static double
+name_seconds (fuse_req_t req, fuse_ino_t ino)
+{
+  LunfsTreeLun known;
+
+  if (lunfs_tree_known (lunfs_ops_of (req)->conf.tree, ino, &known) && known.found)
+    return MIN (keep_seconds (req, ino), 1.0);
+  return keep_seconds (req, ino);
+}
+
 static void
 op_lookup (fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -41,7 +53,8 @@ op_lookup (fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err (req, ENOENT);
     return;
   }
-  e.attr_timeout = e.entry_timeout = keep_seconds (req, e.ino);
+  e.attr_timeout = keep_seconds (req, e.ino);
+  e.entry_timeout = name_seconds (req, e.ino);
   fuse_reply_entry (req, &e);
 }
 
@@ -89,11 +102,11 @@ op_readdir (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_
   g_autofree char *buf = g_malloc (size);
   char name[256];
   struct stat st;
+  uint64_t place = (uint64_t) off;
   size_t at = 0;
 
-  for (unsigned n = (unsigned) off; lunfs_tree_entry (lunfs_ops_of (req)->conf.tree, ino, n, name, sizeof name, &st);
-       n++) {
-    size_t need = fuse_add_direntry (req, buf + at, size - at, name, &st, (off_t) n + 1);
+  while (lunfs_tree_entry (lunfs_ops_of (req)->conf.tree, ino, &place, name, sizeof name, &st)) {
+    size_t need = fuse_add_direntry (req, buf + at, size - at, name, &st, (off_t) place);
 
     if (need > size - at)
       break;
@@ -128,8 +141,8 @@ op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   LunfsOps *ops = lunfs_ops_of (req);
   LunfsLun *lun = lunfs_ops_lun (req, ino);
 
-  if (ino == LUNFS_INO_STATUS)
-    lunfs_status_file_open (ops->status_file, req, fi->flags);
+  if (lunfs_is_status_file (ino))
+    lunfs_status_file_open (ops->status_file, req, ino, fi->flags);
   else if (lun)
     lunfs_opens_open (ops->opens, req, lun, fi->flags);
   else
@@ -141,7 +154,7 @@ op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   LunfsOps *ops = lunfs_ops_of (req);
 
-  if (ino == LUNFS_INO_STATUS) {
+  if (lunfs_is_status_file (ino)) {
     lunfs_status_file_close (ops->status_file, req, fi->fh);
     return;
   }
@@ -152,8 +165,8 @@ op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void
 op_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-  if (ino == LUNFS_INO_STATUS)
-    lunfs_status_file_read (lunfs_ops_of (req)->status_file, req, fi->fh, size, off);
+  if (lunfs_is_status_file (ino))
+    lunfs_status_file_read (lunfs_ops_of (req)->status_file, req, ino, fi->fh, size, off);
   else
     fuse_reply_err (req, EIO); /* LUNs: data.c */
 }
@@ -251,6 +264,10 @@ static const struct fuse_lowlevel_ops fuse_ops = {
   .symlink = op_symlink,
   .rename = op_rename,
   .link = op_link,
+  .getxattr = lunfs_op_getxattr,
+  .listxattr = lunfs_op_listxattr,
+  .setxattr = lunfs_op_setxattr,
+  .removexattr = lunfs_op_removexattr,
 };
 
 /* ---- life ---- */
@@ -319,6 +336,12 @@ lunfs_ops_under_way (LunfsOps *ops)
 }
 
 unsigned
+lunfs_ops_open_files (LunfsOps *ops, const LunfsLun *lun)
+{
+  return lunfs_opens_count (ops->opens, lun);
+}
+
+unsigned
 lunfs_ops_waiting_opens (LunfsOps *ops)
 {
   return lunfs_opens_waiting (ops->opens);
@@ -338,7 +361,7 @@ lunfs_ops_session_new (const LunfsOpsConf *conf, int fuse_fd, const void *init_r
   ops->conf = *conf;
   ops->opens = lunfs_opens_new (conf->request_limit_s);
   ops->lane_calls = lunfs_lane_calls_new ();
-  ops->status_file = lunfs_status_file_new (conf->status_text, conf->user);
+  ops->status_file = lunfs_status_file_new (conf);
   fuse_opt_add_arg (&args, "lunfs");
   if (allow_root)
     fuse_opt_add_arg (&args, "-oallow_root");

@@ -11,8 +11,9 @@ typedef struct LunfsOps LunfsOps;
 
 typedef struct {
   LunfsTree *tree;
-  /* The status file's text; called on the default main context's thread.  Free with g_free. */
+  /* The texts of the files in .lunfs; called on the default main context's thread.  Free with g_free. */
   char *(*status_text) (void *user);
+  char *(*metrics_text) (void *user);
   void *user;
   bool page_cache;     /* the kernel caches what is read */
   int request_limit_s; /* no open waits longer for the first login; 0 = no such limit */
@@ -31,6 +32,8 @@ void lunfs_ops_release_opens (LunfsOps *ops, bool give_up);
 /* FSYNC, FALLOCATE and LSEEK not yet answered; opens that wait for a LUN's first login.  Any thread. */
 unsigned lunfs_ops_under_way (LunfsOps *ops);
 unsigned lunfs_ops_waiting_opens (LunfsOps *ops);
+/* Open files of @lun; what was opened through an earlier worker is not counted.  Any thread. */
+unsigned lunfs_ops_open_files (LunfsOps *ops, const LunfsLun *lun);
 /* Nothing may be under way.  Closes the session's descriptor; either may be NULL. */
 void lunfs_ops_free (LunfsOps *ops, struct fuse_session *se);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* .lunfs/status.json: each open file has the text of the moment when it was opened.  The control thread makes the texts,
+/* .lunfs/status.json and .lunfs/metrics: each open file has the text of the moment when it was opened.  The control thread makes the texts,
  * keeps them and answers; the lane only passes the requests on. */
 #include "config.h"
 
@@ -12,8 +12,7 @@
 #include <linux/fuse.h>
 
 struct LunfsStatusFile {
-  char *(*status_text) (void *user);
-  void *user;
+  LunfsOpsConf conf;     /* its texts */
   GHashTable *snapshots; /* file handle -> GString */
   uint64_t next_fh;
 };
@@ -21,15 +20,23 @@ struct LunfsStatusFile {
 typedef struct {
   LunfsStatusFile *file;
   fuse_req_t req;
+  uint64_t ino;
   uint64_t fh; /* READ, RELEASE */
   size_t size;
   off_t off;
 } Call;
 
-static GString *
-make_snapshot (LunfsStatusFile *file, uint64_t fh)
+bool
+lunfs_is_status_file (uint64_t ino)
 {
-  g_autofree char *text = file->status_text (file->user);
+  return ino == LUNFS_INO_STATUS || ino == LUNFS_INO_METRICS;
+}
+
+static GString *
+make_snapshot (LunfsStatusFile *file, uint64_t ino, uint64_t fh)
+{
+  const LunfsOpsConf *conf = &file->conf;
+  g_autofree char *text = (ino == LUNFS_INO_METRICS ? conf->metrics_text : conf->status_text) (conf->user);
   GString *snapshot = g_string_new (text);
 
   g_hash_table_insert (file->snapshots, g_memdup2 (&fh, sizeof fh), snapshot);
@@ -44,7 +51,7 @@ open_cb (gpointer data)
   LunfsStatusFile *file = call->file;
 
   out.fh = ++file->next_fh;
-  make_snapshot (file, out.fh);
+  make_snapshot (file, call->ino, out.fh);
   if (fuse_reply_buf (call->req, (const char *) &out, sizeof out) == -ENOENT)
     g_hash_table_remove (file->snapshots, &out.fh);
   return G_SOURCE_REMOVE;
@@ -57,7 +64,7 @@ read_cb (gpointer data)
   GString *text = g_hash_table_lookup (call->file->snapshots, &call->fh);
 
   if (!text) /* opened through an earlier worker */
-    text = make_snapshot (call->file, call->fh);
+    text = make_snapshot (call->file, call->ino, call->fh);
   if ((size_t) call->off >= text->len)
     fuse_reply_buf (call->req, NULL, 0);
   else
@@ -82,18 +89,18 @@ ask_control (GSourceFunc what, Call call)
 }
 
 void
-lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, int flags)
+lunfs_status_file_open (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, int flags)
 {
   if ((flags & O_ACCMODE) == O_RDONLY)
-    ask_control (open_cb, (Call){ .file = file, .req = req });
+    ask_control (open_cb, (Call){ .file = file, .req = req, .ino = ino });
   else
     fuse_reply_err (req, EACCES);
 }
 
 void
-lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t fh, size_t size, off_t off)
+lunfs_status_file_read (LunfsStatusFile *file, fuse_req_t req, uint64_t ino, uint64_t fh, size_t size, off_t off)
 {
-  ask_control (read_cb, (Call){ file, req, fh, size, off });
+  ask_control (read_cb, (Call){ file, req, ino, fh, size, off });
 }
 
 void
@@ -109,12 +116,11 @@ free_snapshot (gpointer text)
 }
 
 LunfsStatusFile *
-lunfs_status_file_new (char *(*status_text) (void *user), void *user)
+lunfs_status_file_new (const LunfsOpsConf *conf)
 {
   LunfsStatusFile *file = g_new0 (LunfsStatusFile, 1);
 
-  file->status_text = status_text;
-  file->user = user;
+  file->conf = *conf;
   file->next_fh = (uint64_t) g_get_real_time (); /* no number of an earlier worker's, whose files may be open */
   file->snapshots = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, free_snapshot);
   return file;

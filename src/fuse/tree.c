@@ -3,6 +3,7 @@
 
 #include "fuse/tree.h"
 
+#include "fuse/links.h"
 #include "lunfs/arena.h"
 
 #include <stdio.h>
@@ -11,14 +12,26 @@
 
 #define INO_TARGET 0x1000u
 #define INO_LUN 0x100000u
-#define INO_LINK 0x200000u
+#define INO_ID 0x200000u
+#define INO_PATH 0x300000u
+#define ID_LINKS (LUNFS_LINK_SCHEMES * LUNFS_ARENA_LUNS)
 #define DIRECTORY_MODE (S_IFDIR | 0555)
 
 typedef struct {
+  LunfsTreeLun known;
   unsigned target;
-  uint16_t number;
   bool visible;
 } Leaf;
+
+/* The files and directories with names of their own. */
+static const struct {
+  uint64_t parent, ino;
+  const char *name;
+} fixed[] = {
+  { LUNFS_INO_ROOT, LUNFS_INO_CONTROL, ".lunfs" },     { LUNFS_INO_ROOT, LUNFS_INO_BY_ID, "by-id" },
+  { LUNFS_INO_ROOT, LUNFS_INO_BY_PATH, "by-path" },    { LUNFS_INO_CONTROL, LUNFS_INO_STATUS, "status.json" },
+  { LUNFS_INO_CONTROL, LUNFS_INO_METRICS, "metrics" },
+};
 
 struct LunfsTree {
   LunfsTreeConf conf;
@@ -63,25 +76,37 @@ target_index_locked (LunfsTree *tree, const char *name)
 }
 
 void
-lunfs_tree_add (LunfsTree *tree, unsigned index, const char *target_name, uint16_t number, LunfsLun *lun)
+lunfs_tree_add (LunfsTree *tree, unsigned index, const LunfsTreeLun *lun)
 {
   g_mutex_lock (&tree->lock);
-  tree->leaves[index].target = target_index_locked (tree, target_name);
-  tree->leaves[index].number = number;
+  tree->leaves[index].target = target_index_locked (tree, lun->target_name);
+  tree->leaves[index].known = *lun;
   g_mutex_unlock (&tree->lock);
-  atomic_store (&tree->luns[index], lun);
+  atomic_store (&tree->luns[index], lun->lun);
 }
 
-bool
-lunfs_tree_show (LunfsTree *tree, unsigned index)
+static bool
+set_visible (LunfsTree *tree, unsigned index, bool visible)
 {
   bool was;
 
   g_mutex_lock (&tree->lock);
   was = tree->leaves[index].visible;
-  tree->leaves[index].visible = true;
+  tree->leaves[index].visible = visible;
   g_mutex_unlock (&tree->lock);
-  return !was;
+  return was;
+}
+
+bool
+lunfs_tree_show (LunfsTree *tree, unsigned index)
+{
+  return !set_visible (tree, index, true);
+}
+
+void
+lunfs_tree_hide (LunfsTree *tree, unsigned index)
+{
+  set_visible (tree, index, false);
 }
 
 /* Index of a LUN's node id; -1 if it is none. */
@@ -99,6 +124,17 @@ lunfs_tree_lun (LunfsTree *tree, uint64_t ino)
   int i = index_of (tree, ino);
 
   return i < 0 ? NULL : atomic_load_explicit (&tree->luns[i], memory_order_acquire);
+}
+
+bool
+lunfs_tree_known (LunfsTree *tree, uint64_t ino, LunfsTreeLun *out)
+{
+  if (!lunfs_tree_lun (tree, ino))
+    return false;
+  g_mutex_lock (&tree->lock);
+  *out = tree->leaves[index_of (tree, ino)].known;
+  g_mutex_unlock (&tree->lock);
+  return true;
 }
 
 uint64_t
@@ -121,7 +157,7 @@ find_lun_locked (LunfsTree *tree, int target, const char *name)
   for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++) {
     const Leaf *leaf = &tree->leaves[i];
 
-    if (leaf->visible && leaf->number == number && (int) leaf->target == target)
+    if (leaf->visible && leaf->known.number == number && (int) leaf->target == target)
       return INO_LUN + i;
   }
   return 0;
@@ -145,27 +181,71 @@ target_visible_locked (const LunfsTree *tree, unsigned target)
   return false;
 }
 
-/* The name of LUN @index in by-id, as /dev/disk/by-id's schemes have it: naa., eui., t10. or serial.; false: it has none. */
 static bool
-id_name (LunfsTree *tree, unsigned index, char *name, size_t size)
+id_name_locked (LunfsTree *tree, unsigned index, unsigned scheme, char *name, size_t size)
 {
-  LunfsLun *lun = atomic_load (&tree->luns[index]);
+  const Leaf *leaf = &tree->leaves[index];
   LunfsLunInfo info;
 
-  if (!tree->leaves[index].visible || !lunfs_lun_info (lun, &info) || !info.identity.text[0])
-    return false;
-  g_strlcpy (name, info.identity.text, size);
-  return true;
+  return leaf->visible && lunfs_lun_info (leaf->known.lun, &info)
+         && lunfs_link_by_id (info.identity.text, scheme, name, size);
+}
+
+static bool
+path_name_locked (LunfsTree *tree, unsigned index, char *name, size_t size)
+{
+  const Leaf *leaf = &tree->leaves[index];
+  const LunfsTreeLun *l = &leaf->known;
+
+  return leaf->visible && lunfs_link_by_path (l->host, l->port, l->target_name, l->number, name, size);
+}
+
+/* How many places directory @ino has behind those of fixed[]. */
+static unsigned
+places_locked (const LunfsTree *tree, uint64_t ino)
+{
+  if (ino == LUNFS_INO_BY_ID)
+    return ID_LINKS;
+  if (ino == LUNFS_INO_BY_PATH || target_of_directory (tree, ino) >= 0)
+    return LUNFS_ARENA_LUNS;
+  return ino == LUNFS_INO_ROOT ? tree->targets->len : 0;
+}
+
+/* Node id of what stands at place @i of these, and its name; 0: nothing. */
+static uint64_t
+child_locked (LunfsTree *tree, uint64_t ino, unsigned i, char *name, size_t size)
+{
+  int target = target_of_directory (tree, ino);
+
+  if (ino == LUNFS_INO_BY_ID)
+    return id_name_locked (tree, i % LUNFS_ARENA_LUNS, i / LUNFS_ARENA_LUNS, name, size) ? INO_ID + i : 0;
+  if (ino == LUNFS_INO_BY_PATH)
+    return path_name_locked (tree, i, name, size) ? INO_PATH + i : 0;
+  if (target >= 0) {
+    const Leaf *leaf = &tree->leaves[i];
+
+    if (!leaf->visible || (int) leaf->target != target)
+      return 0;
+    snprintf (name, size, "lun%u", leaf->known.number);
+    return INO_LUN + i;
+  }
+  if (!target_visible_locked (tree, i))
+    return 0;
+  g_strlcpy (name, tree->targets->pdata[i], size);
+  return INO_TARGET + i;
 }
 
 static uint64_t
-find_id_locked (LunfsTree *tree, const char *wanted)
+find_link_locked (LunfsTree *tree, uint64_t ino, const char *wanted)
 {
-  char name[LUNFS_IDENTITY_MAX];
+  char name[LUNFS_LINK_MAX];
 
-  for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
-    if (id_name (tree, i, name, sizeof name) && strcmp (name, wanted) == 0)
-      return INO_LINK + i;
+  for (unsigned i = 0; i < places_locked (tree, ino); i++) {
+    uint64_t child = child_locked (tree, ino, i, name, sizeof name);
+
+    if (child && strcmp (name, wanted) == 0)
+      return child;
+  }
   return 0;
 }
 
@@ -175,14 +255,11 @@ lookup_locked (LunfsTree *tree, uint64_t parent, const char *name)
   int target = target_of_directory (tree, parent);
   unsigned i;
 
-  if (parent == LUNFS_INO_CONTROL)
-    return strcmp (name, "status.json") == 0 ? LUNFS_INO_STATUS : 0;
-  if (parent == LUNFS_INO_ROOT && strcmp (name, ".lunfs") == 0)
-    return LUNFS_INO_CONTROL;
-  if (parent == LUNFS_INO_ROOT && strcmp (name, "by-id") == 0)
-    return LUNFS_INO_BY_ID;
-  if (parent == LUNFS_INO_BY_ID)
-    return find_id_locked (tree, name);
+  for (i = 0; i < G_N_ELEMENTS (fixed); i++)
+    if (fixed[i].parent == parent && strcmp (fixed[i].name, name) == 0)
+      return fixed[i].ino;
+  if (parent == LUNFS_INO_BY_ID || parent == LUNFS_INO_BY_PATH)
+    return find_link_locked (tree, parent, name);
   if (target >= 0)
     return find_lun_locked (tree, target, name);
   if (parent == LUNFS_INO_ROOT && g_ptr_array_find_with_equal_func (tree->targets, name, g_str_equal, &i)
@@ -202,6 +279,14 @@ lunfs_tree_lookup (LunfsTree *tree, uint64_t parent, const char *name)
   ino = lookup_locked (tree, parent, name);
   g_mutex_unlock (&tree->lock);
   return ino;
+}
+
+static int
+lun_of_link (uint64_t ino)
+{
+  if (ino >= INO_ID && ino < INO_ID + ID_LINKS)
+    return (int) ((ino - INO_ID) % LUNFS_ARENA_LUNS);
+  return ino >= INO_PATH && ino < INO_PATH + LUNFS_ARENA_LUNS ? (int) (ino - INO_PATH) : -1;
 }
 
 static void
@@ -234,10 +319,10 @@ lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st)
     if (!lun && !tree->conf.root_is_file)
       return false;
     stat_lun (tree, lun, st);
-  } else if (ino >= INO_LINK && ino < INO_LINK + LUNFS_ARENA_LUNS) {
+  } else if (lun_of_link (ino) >= 0) {
     st->st_mode = S_IFLNK | 0777;
     st->st_nlink = 1;
-  } else if (ino == LUNFS_INO_STATUS) {
+  } else if (ino == LUNFS_INO_STATUS || ino == LUNFS_INO_METRICS) {
     st->st_mode = S_IFREG | 0444;
     st->st_nlink = 1;
     st->st_blksize = 4096;
@@ -249,56 +334,28 @@ lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st)
 }
 
 static uint64_t
-child_locked (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size)
+place_locked (LunfsTree *tree, uint64_t ino, uint64_t place, char *name, size_t size)
 {
-  int target = target_of_directory (tree, ino);
-
-  if (ino == LUNFS_INO_ROOT && n-- == 0) {
-    g_strlcpy (name, ".lunfs", size);
-    return LUNFS_INO_CONTROL;
+  if (place < 2) {
+    g_strlcpy (name, place == 0 ? "." : "..", size);
+    return ino;
   }
-  if (ino == LUNFS_INO_CONTROL) {
-    g_strlcpy (name, "status.json", size);
-    return n == 0 ? LUNFS_INO_STATUS : 0;
-  }
-  if (ino == LUNFS_INO_ROOT && n-- == 0) {
-    g_strlcpy (name, "by-id", size);
-    return LUNFS_INO_BY_ID;
-  }
-  if (ino == LUNFS_INO_BY_ID) {
-    for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
-      if (id_name (tree, i, name, size) && n-- == 0)
-        return INO_LINK + i;
-    return 0;
-  }
-  if (target >= 0) {
-    for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
-      if (tree->leaves[i].visible && (int) tree->leaves[i].target == target && n-- == 0) {
-        snprintf (name, size, "lun%u", tree->leaves[i].number);
-        return INO_LUN + i;
-      }
-    return 0;
-  }
-  if (ino == LUNFS_INO_ROOT)
-    for (unsigned i = 0; i < tree->targets->len; i++)
-      if (target_visible_locked (tree, i) && n-- == 0) {
-        g_strlcpy (name, tree->targets->pdata[i], size);
-        return INO_TARGET + i;
-      }
-  return 0;
+  place -= 2;
+  if (place >= G_N_ELEMENTS (fixed))
+    return child_locked (tree, ino, (unsigned) (place - G_N_ELEMENTS (fixed)), name, size);
+  g_strlcpy (name, fixed[place].name, size);
+  return fixed[place].parent == ino ? fixed[place].ino : 0;
 }
 
 bool
-lunfs_tree_entry (LunfsTree *tree, uint64_t ino, unsigned n, char *name, size_t size, struct stat *st)
+lunfs_tree_entry (LunfsTree *tree, uint64_t ino, uint64_t *place, char *name, size_t size, struct stat *st)
 {
-  uint64_t child;
+  uint64_t child = 0, end;
 
-  if (n < 2) {
-    g_strlcpy (name, n == 0 ? "." : "..", size);
-    return lunfs_tree_stat (tree, ino, st);
-  }
   g_mutex_lock (&tree->lock);
-  child = child_locked (tree, ino, n - 2, name, size);
+  end = 2 + G_N_ELEMENTS (fixed) + places_locked (tree, ino);
+  while (!child && *place < end)
+    child = place_locked (tree, ino, (*place)++, name, size);
   g_mutex_unlock (&tree->lock);
   return child && lunfs_tree_stat (tree, child, st);
 }
@@ -312,7 +369,8 @@ lunfs_tree_lun_name (LunfsTree *tree, uint64_t ino)
   if (i < 0 || !lunfs_tree_lun (tree, ino))
     return NULL;
   g_mutex_lock (&tree->lock);
-  name = g_strdup_printf ("%s lun %u", (char *) tree->targets->pdata[tree->leaves[i].target], tree->leaves[i].number);
+  name = g_strdup_printf ("%s lun %u", (char *) tree->targets->pdata[tree->leaves[i].target],
+                          tree->leaves[i].known.number);
   g_mutex_unlock (&tree->lock);
   return name;
 }
@@ -326,10 +384,10 @@ lunfs_tree_path (LunfsTree *tree, unsigned index)
     return g_strdup ("");
   g_mutex_lock (&tree->lock);
   if (tree->conf.one_target)
-    path = g_strdup_printf ("lun%u", tree->leaves[index].number);
+    path = g_strdup_printf ("lun%u", tree->leaves[index].known.number);
   else
     path = g_strdup_printf ("%s/lun%u", (char *) tree->targets->pdata[tree->leaves[index].target],
-                            tree->leaves[index].number);
+                            tree->leaves[index].known.number);
   g_mutex_unlock (&tree->lock);
   return path;
 }
@@ -337,10 +395,11 @@ lunfs_tree_path (LunfsTree *tree, unsigned index)
 char *
 lunfs_tree_readlink (LunfsTree *tree, uint64_t ino)
 {
+  int i = lun_of_link (ino);
   g_autofree char *path = NULL;
 
-  if (ino < INO_LINK || ino >= INO_LINK + LUNFS_ARENA_LUNS)
+  if (i < 0 || !atomic_load (&tree->luns[i]))
     return NULL;
-  path = lunfs_tree_path (tree, (unsigned) (ino - INO_LINK));
+  path = lunfs_tree_path (tree, (unsigned) i);
   return g_strconcat ("../", path, NULL);
 }

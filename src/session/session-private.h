@@ -35,6 +35,7 @@ struct LunfsSession {
   LunfsSessionState state;
   bool started, ever_up, stopping;
   /* leave.c: nothing more is sent; the last answer has come; it has logged out */
+  bool resting; /* lunfs_session_rest */
   bool leaving, going, has_left;
   bool logged_out, goodbye; /* logout.c: by the administrator; a Logout Request is under way */
   bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */

@@ -174,7 +174,8 @@ go_down (LunfsSession *s)
   }
   ms = s->stopping ? 0 : pause_ms (s);
   s->attempts++;
-  lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
+  if (!s->resting || s->stopping)
+    lunfs_lane_arm (s->lane, &s->retry, ms * 1000);
 }
 
 void

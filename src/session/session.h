@@ -116,8 +116,11 @@ void lunfs_session_log_in (LunfsSession *session);
  * request is answered because of it. */
 void lunfs_session_leave (LunfsSession *session);
 
-/* Look at the LUN again (size, identity, write protection), as after a unit attention.  Lane thread. */
+/* Look at the LUN again (size, identity, write protection), as after a unit attention; without a session, try to log in now.
+ * Lane thread. */
 void lunfs_session_look (LunfsSession *session);
+/* Nobody misses it: no more logins until somebody looks.  Lane thread. */
+void lunfs_session_rest (LunfsSession *session);
 /* From now on, for requests that wait already, too.  Lane thread. */
 void lunfs_session_set_timeouts (LunfsSession *session, const LunfsTimeouts *timeouts);
 /* NULL: @info may be the LUN that was known as this; else what differs.  With a name of its own (VPD 83h/80h) a LUN may have

@@ -171,8 +171,23 @@ lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense)
 void
 lunfs_session_look (LunfsSession *s)
 {
-  if (s->state == LUNFS_SESSION_UP && !s->stopping)
+  if (s->stopping || s->leaving || !s->started)
+    return;
+  s->resting = false;
+  if (s->state == LUNFS_SESSION_UP)
     lunfs_session_recheck (s, "asked to");
+  else if (s->state == LUNFS_SESSION_DOWN && s->last_outcome != LUNFS_LOGIN_AUTH) /* accounts get locked */
+    lunfs_lane_arm (s->lane, &s->retry, 0);
+}
+
+void
+lunfs_session_rest (LunfsSession *s)
+{
+  if (s->stopping || s->leaving)
+    return;
+  s->resting = true;
+  if (s->state == LUNFS_SESSION_DOWN)
+    lunfs_lane_cancel (s->lane, &s->retry);
 }
 
 void

@@ -3,7 +3,9 @@
  *
  * Left out on purpose: WRITEBACK_CACHE (lies about the end of the file and about sync), ATOMIC_O_TRUNC (then an
  * O_TRUNC open would have to be refused by us), POSIX_LOCKS and FLOCK_LOCKS (the kernel does them locally),
- * AUTO_INVAL_DATA (EXPLICIT_INVAL_DATA instead: sizes change only through us), HANDLE_KILLPRIV (nothing to strip). */
+ * AUTO_INVAL_DATA (EXPLICIT_INVAL_DATA instead: sizes change only through us).
+ * HANDLE_KILLPRIV_V2 is there though nothing needs to be stripped: without it the kernel asks for security.capability before
+ * each write into its page cache, since there are extended attributes. */
 #include "config.h"
 
 #include "supervisor/init.h"
@@ -27,7 +29,8 @@
 
 #define FLAGS_WANTED                                                                                                   \
   (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT          \
-   | FUSE_EXPLICIT_INVAL_DATA | FUSE_HAS_RESEND | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT)
+   | FUSE_EXPLICIT_INVAL_DATA | FUSE_HAS_RESEND | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT                   \
+   | FUSE_HANDLE_KILLPRIV_V2)
 
 uint64_t
 lunfs_init_flags (uint32_t flags, uint32_t flags2)

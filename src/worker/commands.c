@@ -38,7 +38,7 @@ lunfs_command_rows (LunfsWorker *w, JsonObject *request, GError **error)
     LunfsRow *row = w->rows->pdata[i];
     g_autofree char *file = lunfs_tree_path (w->tree, row->index);
 
-    if (!row->hidden && !row->stopped && is_below (file, path))
+    if (!row->hidden && !row->gone && !row->stopped && is_below (file, path))
       g_ptr_array_add (rows, row);
   }
   if (rows->len)

@@ -4,6 +4,7 @@
 
 #include "worker/worker-private.h"
 
+#include "control/metrics.h"
 #include "control/status.h"
 #include "supervisor/ending.h"
 
@@ -24,10 +25,9 @@ has_rows (const LunfsWorker *w, const char *target_name)
   return false;
 }
 
-char *
-lunfs_worker_status (void *user)
+static char *
+report (LunfsWorker *w, char *(*make_text) (const LunfsStatus *status))
 {
-  LunfsWorker *w = user;
   g_autofree LunfsStatusLun *luns = g_new0 (LunfsStatusLun, w->rows->len + 1);
   g_autofree LunfsStatusTarget *targets = g_new0 (LunfsStatusTarget, w->askings->len + 1);
   g_autofree char *last_end = lunfs_ending_text (w->arena->header);
@@ -52,7 +52,7 @@ lunfs_worker_status (void *user)
   for (unsigned i = 0; i < w->rows->len; i++) {
     LunfsRow *row = w->rows->pdata[i];
 
-    if (row->hidden)
+    if (row->hidden || row->gone)
       continue;
     luns[status.nluns] = (LunfsStatusLun){ row->record->target_name,
                                            row->record->host,
@@ -62,17 +62,30 @@ lunfs_worker_status (void *user)
                                            row->lun,
                                            &row->stats,
                                            NULL,
-                                           lunfs_worker_saved_bytes (row) };
+                                           lunfs_worker_saved_bytes (row),
+                                           lunfs_worker_row_is_gone (row) };
     luns[status.nluns++].file = lunfs_tree_path (w->tree, row->index);
   }
   for (unsigned i = 0; i < w->askings->len; i++) {
     LunfsAsking *a = w->askings->pdata[i];
 
-    if (!a->found && !has_rows (w, a->target_name))
+    if (!a->found && !a->removed && !has_rows (w, a->target_name))
       targets[status.ntargets++] = (LunfsStatusTarget){ a->target_name, a->host, a->error, a->port };
   }
-  text = lunfs_status_text (&status);
+  text = make_text (&status);
   for (unsigned i = 0; i < status.nluns; i++)
     g_free (luns[i].file);
   return text;
+}
+
+char *
+lunfs_worker_status (void *user)
+{
+  return report (user, lunfs_status_text);
+}
+
+char *
+lunfs_worker_metrics (void *user)
+{
+  return report (user, lunfs_metrics_text);
 }

@@ -16,6 +16,7 @@
 #define MAX_QUESTIONS 16 /* connections that ask what there is, at once */
 #define FIND_PAUSE_MIN_MS 250
 #define FIND_PAUSE_MAX_MS 10000
+#define RESCAN_SOON_MS 200 /* every LUN of a target says that there are others */
 
 /* ---- what is there ---- */
 
@@ -28,8 +29,12 @@ start_asking (LunfsWorker *w, const char *host, uint16_t port, const char *targe
 
   for (unsigned i = 0; i < w->askings->len; i++) {
     a = w->askings->pdata[i];
-    if (g_strcmp0 (a->target_name, target_name) == 0 && target_name)
+    if (g_strcmp0 (a->target_name, target_name) == 0 && target_name) {
+      if (a->removed && !a->busy)
+        lunfs_ask (a);
+      a->removed = false;
       return;
+    }
   }
   a = g_new0 (LunfsAsking, 1);
   a->worker = w;
@@ -44,7 +49,11 @@ start_asking (LunfsWorker *w, const char *host, uint16_t port, const char *targe
 static gboolean
 ask_again_cb (gpointer data)
 {
-  lunfs_ask (data);
+  LunfsAsking *a = data;
+
+  a->busy = !a->removed;
+  if (a->busy)
+    lunfs_ask (a);
   return G_SOURCE_REMOVE;
 }
 
@@ -67,6 +76,16 @@ asking_failed (LunfsAsking *a, LunfsExit status, const char *text)
   g_timeout_add (a->pause_ms, ask_again_cb, a);
 }
 
+/* What is not there any more.  Lists that are full may have left something out. */
+static void
+compare (LunfsAsking *a, const LunfsFound *found)
+{
+  if (a->target_name && found->nluns < LUNFS_ARENA_LUNS)
+    lunfs_worker_luns_named (a->worker, a->target_name, found);
+  else if (!a->target_name && found->targets->len < MAX_TARGETS)
+    lunfs_worker_targets_named (a->worker, found);
+}
+
 static void
 asking_found (void *user, const LunfsFound *found)
 {
@@ -79,10 +98,16 @@ asking_found (void *user, const LunfsFound *found)
     return;
   if (w->to_ask.length)
     lunfs_ask (g_queue_pop_head (&w->to_ask));
+  if (a->removed) {
+    w->unsettled -= a->settled ? 0 : 1;
+    a->settled = true;
+    return;
+  }
   if (found->outcome != LUNFS_LOGIN_OK) {
     asking_failed (a, lunfs_login_exit (found->outcome), found->text);
     return;
   }
+  compare (a, found);
   if (a->target_name ? found->nluns == 0 : found->targets->len == 0) {
     asking_failed (a, LUNFS_EXIT_NO_OBJECTS,
                    a->target_name ? "the target has no LUNs for this initiator (check its access list)"
@@ -109,6 +134,8 @@ asking_found (void *user, const LunfsFound *found)
   }
   w->unsettled -= a->settled ? 0 : 1; /* what it found is counted now */
   a->settled = true;
+  if (a->again)
+    lunfs_ask (a);
 }
 
 static void
@@ -128,6 +155,7 @@ lunfs_ask (LunfsAsking *a)
   if (w->stopping)
     return;
   a->busy = true;
+  a->again = false;
   if (w->questions >= MAX_QUESTIONS) {
     g_queue_push_tail (&w->to_ask, a);
     return;
@@ -139,14 +167,42 @@ lunfs_ask (LunfsAsking *a)
 void
 lunfs_worker_rescan (LunfsWorker *w)
 {
-  if (w->stopping)
+  if (w->stopping || w->leave_limit_ms)
     return;
   for (unsigned i = 0, n = w->askings->len; i < n; i++) {
     LunfsAsking *a = w->askings->pdata[i];
 
-    if (a->found && !a->busy)
+    if (!a->found || a->removed)
+      continue;
+    if (a->busy)
+      a->again = true;
+    else
       lunfs_ask (a);
   }
+}
+
+static gboolean
+rescan_soon_cb (gpointer user)
+{
+  LunfsWorker *w = user;
+
+  w->rescan_source = 0;
+  lunfs_worker_rescan (w);
+  return G_SOURCE_REMOVE;
+}
+
+void
+lunfs_worker_rescan_soon (LunfsWorker *w)
+{
+  if (!w->rescan_source)
+    w->rescan_source = g_timeout_add (RESCAN_SOON_MS, rescan_soon_cb, w);
+}
+
+static gboolean
+rescan_interval_cb (gpointer user)
+{
+  lunfs_worker_rescan (user);
+  return G_SOURCE_CONTINUE;
 }
 
 void
@@ -167,6 +223,8 @@ lunfs_worker_find (LunfsWorker *w)
     lunfs_worker_add_lun (w, source->host, source->port, source->target_name, (uint16_t) source->lun, false);
   else
     start_asking (w, source->host, source->port, source->target_name);
+  if (source->lun == LUNFS_LUN_ALL && w->settings->rescan_interval > 0)
+    g_timeout_add_seconds ((guint) w->settings->rescan_interval, rescan_interval_cb, w);
 }
 
 void

@@ -66,6 +66,10 @@ row_is_up (LunfsRow *row)
 {
   LunfsWorker *w = row->worker;
 
+  if (lunfs_worker_row_returns (row))
+    lunfs_notice ("%s lun %u: back", row->record->target_name, row->record->lun);
+  if (row->missing)
+    lunfs_worker_rescan_soon (w);
   lunfs_tree_show (w->tree, row->index);
   /* It may have grown; and another initiator may have written to it. */
   lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index), w->settings->cache == LUNFS_CACHE_PAGE);
@@ -127,12 +131,12 @@ row_news_cb (gpointer data)
     row->stopped = true;
     if (w->stopping && --w->running_rows == 0)
       lunfs_worker_rows_stopped (w);
-  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found) {
+  } else if (news->outcome == LUNFS_LOGIN_NOT_DISK && row->found && !row->record->proven) {
     hide (row);
   } else {
     if (news->outcome == LUNFS_LOGIN_OK)
       row_is_up (row);
-    else if (news->outcome == LUNFS_LOGIN_NOT_DISK)
+    else if (news->outcome == LUNFS_LOGIN_NOT_DISK && !row->found)
       explain_no_disk (news, object);
     if (news->outcome != LUNFS_LOGIN_IN_USE || ++row->in_use >= IN_USE_TRIES)
       lunfs_worker_settle (w, &row->settled, lunfs_login_exit (news->outcome), object, news->text);
@@ -244,7 +248,7 @@ row_taken (void *user)
 static gboolean
 rescan_cb (gpointer worker)
 {
-  lunfs_worker_rescan (worker);
+  lunfs_worker_rescan_soon (worker);
   return G_SOURCE_REMOVE;
 }
 
@@ -454,6 +458,22 @@ find_row (LunfsWorker *w, unsigned index)
   return NULL;
 }
 
+static void
+add_to_tree (LunfsRow *row)
+{
+  const LunfsArenaLun *record = row->record;
+  const LunfsTreeLun known = { .host = record->host,
+                               .port = record->port,
+                               .target_name = record->target_name,
+                               .number = record->lun,
+                               .lun = row->lun,
+                               .session = row->session,
+                               .stats = &row->stats,
+                               .found = row->found };
+
+  lunfs_tree_add (row->worker->tree, row->index, &known);
+}
+
 /* The LUN becomes part of the mount: its file appears when it has been up. */
 void
 lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
@@ -469,8 +489,11 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
         target_name, lun, LUNFS_ARENA_LUNS);
     return;
   }
-  if (find_row (w, (unsigned) index))
+  row = find_row (w, (unsigned) index);
+  if (row) {
+    lunfs_worker_row_named (row);
     return;
+  }
   row = g_new0 (LunfsRow, 1);
   row->worker = w;
   row->found = found;
@@ -480,7 +503,7 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
   build_row (w, row);
   g_ptr_array_add (w->rows, row);
   w->unsettled++;
-  lunfs_tree_add (w->tree, row->index, target_name, lun, row->lun);
+  add_to_tree (row);
   if (row->record->proven || lunfs_worker_saved_lun (row, NULL)) {
     lunfs_tree_show (w->tree, row->index);
     lunfs_ops_release_opens (w->ops, false);

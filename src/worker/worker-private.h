@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "control/control.h"
+#include "control/discovery.h"
 #include "fuse/channel.h"
 #include "fuse/ops.h"
 #include "lunfs/error.h"
@@ -42,9 +43,11 @@ typedef struct {
   LunfsLun *lun;
   /* control thread */
   bool settled, stopped;
-  bool awaited;          /* it was up before an upgrade, and is not yet */
-  unsigned in_use;       /* how often another mount of this host was found to have it */
-  bool found;            /* by REPORT LUNS, not named by the user */
+  bool awaited;                /* it was up before an upgrade, and is not yet */
+  unsigned in_use;             /* how often another mount of this host was found to have it */
+  bool found;                  /* by REPORT LUNS, not named by the user */
+  bool missing, gone, resting; /* gone.c */
+  int64_t gone_us;
   bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
   char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
   LunfsRequest tidy;     /* leave.c */
@@ -61,7 +64,9 @@ typedef struct {
   char *host, *target_name;
   uint16_t port;
   bool settled, found;
-  bool busy; /* being asked, or about to be */
+  bool busy;    /* being asked, or about to be */
+  bool again;   /* and once more when it has answered */
+  bool removed; /* the portal does not name the target any more */
   char *error;
   unsigned pause_ms;
 } LunfsAsking;
@@ -86,6 +91,8 @@ struct LunfsWorker {
   GPtrArray *saved;   /* LunfsSaved*: what earlier mounts left in state_dir; constant */
   unsigned questions; /* being asked now */
   GQueue to_ask;
+  unsigned rescan_source; /* a rescan that is due soon */
+  unsigned gone_source;   /* gone.c */
 
   /* first logins */
   unsigned unsettled;
@@ -152,10 +159,24 @@ void lunfs_worker_free_restore (LunfsRestore *r);
 void lunfs_worker_find (LunfsWorker *w);
 /* Ask again what the portals and targets have: new LUNs and targets join the mount. */
 void lunfs_worker_rescan (LunfsWorker *w);
+/* The same in a moment: once for all who say so. */
+void lunfs_worker_rescan_soon (LunfsWorker *w);
 void lunfs_worker_free_askings (LunfsWorker *w);
 
+/* gone.c */
+/* All LUNs of the target are in @found, or all targets of the portal. */
+void lunfs_worker_luns_named (LunfsWorker *w, const char *target_name, const LunfsFound *found);
+void lunfs_worker_targets_named (LunfsWorker *w, const LunfsFound *found);
+void lunfs_worker_row_named (LunfsRow *row);
+/* Its session serves: true if it was gone. */
+bool lunfs_worker_row_returns (LunfsRow *row);
+/* For the status: removed by the target, and without a session. */
+bool lunfs_worker_row_is_gone (LunfsRow *row);
+
 /* control.c */
+/* LunfsOpsConf. */
 char *lunfs_worker_status (void *user);
+char *lunfs_worker_metrics (void *user);
 /* commands.c, commands_set.c */
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */

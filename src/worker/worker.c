@@ -113,7 +113,7 @@ static bool
 set_up (LunfsWorker *w, GError **error)
 {
   LunfsTreeConf tree_conf;
-  LunfsOpsConf ops_conf = { .status_text = lunfs_worker_status, .user = w };
+  LunfsOpsConf ops_conf = { .status_text = lunfs_worker_status, .metrics_text = lunfs_worker_metrics, .user = w };
   LunfsChannelConf channel_conf = { .fuse_fd = w->fds.fuse_fd, .unmounted = lunfs_worker_unmounted, .user = w };
   const LunfsArenaHeader *header;
   bool locked;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* status.json with names and texts from a hostile target and odd paths in it: always UTF-8 and JSON, and what is UTF-8
- * reads as it was.
+/* status.json and metrics with names and texts from a hostile target and odd paths in it: always UTF-8 and JSON, and what is UTF-8
+ * reads as it was; and lines of metrics that a label cannot break.
  *
  * The input: texts separated by NULs, see TEXTS; the last one is an answer to INQUIRY, used for every page. */
 #include "config.h"
@@ -9,7 +9,7 @@
 
 #include "fuzz_row.h"
 
-#include "control/status.h"
+#include "control/metrics.h"
 #include "session/session-private.h"
 
 #include <json-glib/json-glib.h>
@@ -94,6 +94,25 @@ compare (const char *json, char **text)
   same (target, "error", text[ERROR2]);
 }
 
+/* Whole samples and comments; tests/functional/openmetrics.py knows the rest. */
+static void
+check_metrics (const LunfsStatus *status)
+{
+  g_autofree char *metrics = lunfs_metrics_text (status);
+  g_auto (GStrv) lines = g_strsplit (metrics, "\n", -1);
+  unsigned n = g_strv_length (lines);
+
+  must (g_utf8_validate (metrics, -1, NULL));
+  must (n > 2 && g_str_equal (lines[n - 2], "# EOF") && !*lines[n - 1]);
+  for (unsigned i = 0; i + 2 < n; i++) {
+    const char *value = strrchr (lines[i], ' ');
+
+    must (g_str_has_prefix (lines[i], "# TYPE lunfs_") || g_str_has_prefix (lines[i], "# UNIT lunfs_")
+          || g_str_has_prefix (lines[i], "# HELP lunfs_")
+          || (g_str_has_prefix (lines[i], "lunfs_") && value && g_ascii_isdigit (value[1])));
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -126,6 +145,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   status.settings = row.settings;
   json = lunfs_status_text (&status);
   compare (json, text);
+  check_metrics (&status);
   row.settings->source_text = row.settings->mountpoint = row.settings->initiator_name = NULL;
   for (unsigned i = 0; i < TEXTS; i++)
     g_free (text[i]);

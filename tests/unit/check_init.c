@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BASE (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_EXPLICIT_INVAL_DATA)
+#define BASE                                                                                                           \
+  (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_EXPLICIT_INVAL_DATA                \
+   | FUSE_HANDLE_KILLPRIV_V2)
 #define ALL_BITS UINT64_MAX
-#define NEVER \
-  (FUSE_WRITEBACK_CACHE | FUSE_ATOMIC_O_TRUNC | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_HANDLE_KILLPRIV \
-   | FUSE_HANDLE_KILLPRIV_V2 | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_EXPORT_SUPPORT)
+#define NEVER                                                                                                          \
+  (FUSE_WRITEBACK_CACHE | FUSE_ATOMIC_O_TRUNC | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_HANDLE_KILLPRIV             \
+   | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_EXPORT_SUPPORT)
 #define HIGH (FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT | FUSE_HAS_RESEND)
 
 static const struct {

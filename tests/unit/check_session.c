@@ -174,6 +174,44 @@ START_TEST (test_pauses_grow)
 }
 END_TEST
 
+/* A LUN that is gone and not missed: no logins until somebody looks. */
+START_TEST (test_rest)
+{
+  unsigned n;
+
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_NOT_FOUND, G_MAXUINT);
+  row_build (&row, false, NULL);
+  while (row.failures < 1 || row_state (&row) != LUNFS_SESSION_DOWN)
+    row_step (&row, 1000);
+  lunfs_session_rest (row.session);
+  n = row.failures;
+  row_run (&row, 600 * SECOND, 100000);
+  ck_assert_uint_eq (row.failures, n);
+  lunfs_session_look (row.session);
+  row_run (&row, SECOND, 1000);
+  ck_assert_uint_eq (row.failures, n + 1);
+  row_run (&row, 60 * SECOND, 1000); /* it tries by itself again */
+  ck_assert_uint_ge (row.failures, n + 5);
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_OK, 0);
+  lunfs_session_look (row.session);
+  row_until (&row, LUNFS_SESSION_UP, SECOND);
+}
+END_TEST
+
+/* An account that fails too often gets locked: looking does not hurry its login. */
+START_TEST (test_look_after_wrong_password)
+{
+  lunfs_ram_refuse (row.ram, LUNFS_LOGIN_AUTH, G_MAXUINT);
+  row_build (&row, false, NULL);
+  row_run (&row, SECOND, 1000);
+  for (unsigned i = 0; i < 10; i++) {
+    lunfs_session_look (row.session);
+    row_run (&row, SECOND, 1000);
+  }
+  ck_assert_uint_eq (row.failures, 1);
+}
+END_TEST
+
 START_TEST (test_open_fails)
 {
   lunfs_ram_fail_open (row.ram, 2);
@@ -1223,6 +1261,8 @@ main (void)
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_refused, 0, G_N_ELEMENTS (outcomes));
   tcase_add_test (tc, test_pauses_grow);
+  tcase_add_test (tc, test_rest);
+  tcase_add_test (tc, test_look_after_wrong_password);
   tcase_add_test (tc, test_open_fails);
   tcase_add_test (tc, test_next_address);
   tcase_add_loop_test (tc, test_refused_at_one_portal, 0, 3);

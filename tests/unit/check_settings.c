@@ -28,8 +28,8 @@ full (void)
   s->target_password = g_strdup ("\"quoted\"\r");
   s->header_digest = LUNFS_DIGEST_CRC32C;
   int *ints[] = { &s->replacement_timeout, &s->login_timeout, &s->logout_timeout, &s->noop_out_interval,
-                  &s->noop_out_timeout,    &s->cmd_timeout,   &s->login_wait,     &s->stop_timeout,
-                  &s->queue_depth,         &s->max_background, &s->lanes };
+                  &s->noop_out_timeout,    &s->cmd_timeout,   &s->login_wait,     &s->rescan_interval,
+                  &s->stop_timeout,        &s->queue_depth,   &s->max_background, &s->lanes };
   for (int i = 0; i < (int) G_N_ELEMENTS (ints); i++)
     *ints[i] = i - 1;
   s->read_only = true;
@@ -96,10 +96,10 @@ same_rest (const LunfsSettings *a, const LunfsSettings *b)
   memcpy (&x, a, sizeof x);
   memcpy (&y, b, sizeof y);
   const size_t pointers[] = {
-    offsetof (LunfsSettings, source.host),    offsetof (LunfsSettings, source.target_name),
-    offsetof (LunfsSettings, source_text),    offsetof (LunfsSettings, mountpoint),
-    offsetof (LunfsSettings, initiator_name), offsetof (LunfsSettings, user),
-    offsetof (LunfsSettings, password),       offsetof (LunfsSettings, target_user),
+    offsetof (LunfsSettings, source.host),     offsetof (LunfsSettings, source.target_name),
+    offsetof (LunfsSettings, source_text),     offsetof (LunfsSettings, mountpoint),
+    offsetof (LunfsSettings, initiator_name),  offsetof (LunfsSettings, user),
+    offsetof (LunfsSettings, password),        offsetof (LunfsSettings, target_user),
     offsetof (LunfsSettings, target_password), offsetof (LunfsSettings, log_target),
     offsetof (LunfsSettings, pidfile),        offsetof (LunfsSettings, mount_options),
     offsetof (LunfsSettings, state_dir),
