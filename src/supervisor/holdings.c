@@ -91,8 +91,6 @@ make_mount (LunfsHoldings *h, const LunfsSettings *settings, const LunfsStored *
 void
 lunfs_holdings_store (const LunfsHoldings *h, LunfsNotify *notify)
 {
-  if (!lunfs_mount_is_ours (h->mount))
-    return;
   lunfs_notify_store (notify, LUNFS_STORED_FUSE, lunfs_mount_fd (h->mount), !h->adopted);
   lunfs_notify_store (notify, LUNFS_STORED_ARENA, h->arena->fd, !h->same_memory);
   lunfs_notify_store (notify, LUNFS_STORED_SETTINGS, h->settings_fd, true);
