@@ -20,6 +20,7 @@ mount --bind "$scratch/pod" "$scratch/pod"
 cleanup_fn umount -l "$scratch/pod"
 mount --make-shared "$scratch/pod" # Bidirectional there, HostToContainer here
 socket=$scratch/run/mount.sock
+first=
 export G_DEBUG=fatal-criticals
 
 start_mounter () {
