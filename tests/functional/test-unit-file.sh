@@ -10,7 +10,7 @@ requires systemd-analyze systemd-escape setpriv
 requires_root
 contrib=$top_srcdir/contrib/systemd
 generator=/lib/systemd/system-generators/systemd-fstab-generator
-for program in $generator /lib/systemd/systemd; do [ -x $program ] || skip "no systemd"; done
+for program in $generator /lib/systemd/systemd; do [ -x "$program" ] || skip "no systemd"; done
 share_programs # a user will look at them
 units=$scratch/units
 mkdir -p "$units/lunfs-loop@srv-t1-lun3.service.d" "$scratch/user"
