@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lunfs/error.h"
@@ -219,6 +220,8 @@ set_up (Mounter *m, GError **error)
   if (!lunfs_log_open ("stderr", LUNFS_LOG_NOTICE, 0, error))
     return false;
   lunfs_point_sweep (&m->point);
+  if (mkdir (m->point.path, 0755) < 0 && errno != EEXIST)
+    lunfs_warning ("%s: %s", m->point.path, g_strerror (errno));
   m->notify_fd = lunfs_pass_listen (notify, SOCK_DGRAM, m->point.uid, m->point.gid, error);
   if (m->notify_fd >= 0)
     m->listen_fd = lunfs_pass_listen (m->socket, SOCK_SEQPACKET, m->point.uid, m->point.gid, error);

@@ -14,8 +14,13 @@ start_target
 add_target pod
 disk=$(random_file disk 8M)
 add_lun "$disk"
+add_account joe 'twelve-bytes!'
+cred=$scratch/cred # as Kubernetes mounts a secret: root's, and readable by a group
+printf 'user=joe\npassword=twelve-bytes!\n' >"$cred"
+chown "0:$user_id" "$cred"
+chmod 440 "$cred"
 mnt=$scratch/pod/luns
-mkdir "$scratch/run" "$scratch/pod" "$mnt"
+mkdir "$scratch/run" "$scratch/pod"
 mount --bind "$scratch/pod" "$scratch/pod"
 cleanup_fn umount -l "$scratch/pod"
 mount --make-shared "$scratch/pod" # Bidirectional there, HostToContainer here
@@ -39,7 +44,7 @@ start_pod () {
   unshare --mount --propagation slave --pid --fork --kill-child --mount-proc bash -c 'mount --bind /dev/null /dev/fuse
     exec setpriv --reuid="$0" --regid="$0" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"' \
     "$user_id" env HOME="$scratch/home" "$scratch/bin/lunfs-mounter" --receive "$socket" -- "$scratch/bin/lunfs" \
-    -o "log=$log" -o "initiator_name=$initiator" "$@" "iscsi://$portal/$iqn" '{}' </dev/null &
+    -o "log=$log" -o "initiator_name=$initiator" -o "credentials=$cred" "$@" "iscsi://$portal/$iqn" '{}' </dev/null &
   pod=$!
   cleanup_fn kill_quietly "$pod"
   wait_for "first=\$(tr -d ' ' <'/proc/$pod/task/$pod/children') && [ -n \"\$first\" ]" 10
@@ -58,6 +63,12 @@ grep -q '^NSpid:.*[[:space:]]1$' "/proc/$first/status" || fail "it is not proces
 same_data "$mnt/lun1" "$disk"
 dd if=/dev/urandom of="$mnt/lun1" bs=64k count=3 conv=notrunc,fsync status=none
 same_data "$mnt/lun1" "$disk"
+
+say "a secret that others may read is none"
+chmod 444 "$cred"
+expect_fail as_user lunfs -o "credentials=$cred" "iscsi://$portal/$iqn" "$scratch/home"
+expect_message 'open to others'
+chmod 440 "$cred"
 
 say "orphans are buried"
 nsenter --pid --target "$first" bash -c 'sleep 0.2 & exec true'
