@@ -229,13 +229,15 @@ set_up (Mounter *m, GError **error)
 }
 
 static int
-run (Mounter *m)
+run (Mounter *m, const char *mountpoint)
 {
   g_autofree char *notify = g_strconcat (m->socket, LUNFS_NOTIFY_SUFFIX, NULL);
   g_autoptr (GError) error = NULL;
+  g_autofree char *path = lunfs_point_path (mountpoint, &error);
 
+  m->point.path = path;
   lunfs_kept_init (&m->kept, m->point.uid);
-  if (!set_up (m, &error)) {
+  if (!path || !set_up (m, &error)) {
     fprintf (stderr, "lunfs-mounter: %s\n", error->message);
     return error->code;
   }
@@ -351,6 +353,5 @@ main (int argc, char **argv)
   if (argc - optind != 2 || argv[optind][0] != '/' || argv[optind + 1][0] != '/')
     return refuse ("SOCKET and MOUNTPOINT must be given, as absolute paths");
   m.socket = argv[optind];
-  m.point.path = argv[optind + 1];
-  return run (&m);
+  return run (&m, argv[optind + 1]);
 }

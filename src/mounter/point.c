@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -23,6 +24,21 @@ fail (const char *what, const char *remedy, GError **error)
   return false;
 }
 
+/* Who serves may be able to write to the directory above: what he puts there instead is not followed. */
+static bool
+mount_there (const LunfsPoint *p, const char *options)
+{
+  int dir = open (p->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  g_autofree char *where = g_strdup_printf ("/proc/self/fd/%d", dir);
+  unsigned long flags = MS_NOSUID | MS_NODEV | (p->read_only ? MS_RDONLY : 0);
+  int result = dir < 0 ? -1 : mount ("lunfs", where, FSTYPE, flags, options), err = errno;
+
+  if (dir >= 0)
+    close (dir);
+  errno = err;
+  return result == 0;
+}
+
 bool
 lunfs_point_mount (LunfsPoint *p, GError **error)
 {
@@ -33,7 +49,7 @@ lunfs_point_mount (LunfsPoint *p, GError **error)
     return fail ("/dev/fuse", "; is the fuse module loaded, and the device in this container?", error);
   options = g_strdup_printf ("fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
                              (unsigned) p->uid, (unsigned) p->gid);
-  if (mount ("lunfs", p->path, FSTYPE, MS_NOSUID | MS_NODEV | (p->read_only ? MS_RDONLY : 0), options) < 0) {
+  if (!mount_there (p, options)) {
     fail (p->path, "; mounting needs CAP_SYS_ADMIN and an existing directory", error);
     close (fd);
     return false;
@@ -77,6 +93,21 @@ lunfs_point_unmount (LunfsPoint *p)
   if (lunfs_point_is_mounted (p))
     lunfs_unmount_lazily (p->device, p->path);
   forget (p);
+}
+
+char *
+lunfs_point_path (const char *path, GError **error)
+{
+  g_autofree char *name = g_path_get_basename (path), *above = g_path_get_dirname (path);
+  char *real = realpath (above, NULL), *result;
+
+  if (!real) {
+    fail (above, "", error);
+    return NULL;
+  }
+  result = g_build_filename (real, name, NULL);
+  free (real);
+  return result;
 }
 
 /* What stands on top, as long as it is ours: nobody else mounts that type there. */

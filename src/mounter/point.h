@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 typedef struct {
-  const char *path; /* absolute, a directory */
+  const char *path; /* a directory, as lunfs_point_path gives it */
   uid_t uid;        /* who will serve */
   gid_t gid;
   bool read_only;
@@ -16,6 +16,8 @@ typedef struct {
   char *device; /* of the mount, as in mountinfo */
 } LunfsPoint;
 
+/* The directory's name as the kernel's tables have it; it need not exist, what is above it must.  g_free. */
+char *lunfs_point_path (const char *path, GError **error);
 bool lunfs_point_mount (LunfsPoint *point, GError **error);
 /* False: nobody has mounted, or somebody has unmounted. */
 bool lunfs_point_is_mounted (const LunfsPoint *point);

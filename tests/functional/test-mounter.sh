@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# As in a pod: lunfs-mounter mounts; lunfs is process 1 of a container with no privilege, no capability and no /dev/fuse.  It
+# As packaging/container/pod.yaml has it: lunfs-mounter mounts; lunfs is process 1 of a container with no privilege, no capability and no /dev/fuse.  It
 # buries orphans; killed, the next one goes on with mount and memory; told to stop, it does.
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
@@ -28,8 +28,16 @@ socket=$scratch/run/mount.sock
 first=
 export G_DEBUG=fatal-criticals
 
+# The Nth command of pod.yaml, in $words.
+pod_command () {
+  mapfile -t words < <(sed -n 's/^    command: //p' "$top_srcdir/packaging/container/pod.yaml" | sed -n "$1p" | jq -r '.[]' |
+    sed "s#^\(lunfs\(-mounter\)\?\)\$#$scratch/bin/\1#; s#/run/lunfs-mounter/socket#$socket#; s#/srv/pod/luns#$mnt#; s#10000#$user_id#
+      s#/etc/lunfs/credentials#$cred#; s#iscsi://san.example/iqn.2026-01.org.example:t1#iscsi://$portal/$iqn#")
+  [ "${#words[@]}" -gt 3 ] || fail "no command $1 in pod.yaml"
+}
 start_mounter () {
-  "$scratch/bin/lunfs-mounter" --owner="$user_id" "$@" "$socket" "$mnt" 2>>"$scratch/lunfs-mounter.log" &
+  pod_command 1
+  "${words[0]}" "$@" "${words[@]:1}" 2>>"$scratch/lunfs-mounter.log" &
   mounter=$!
   cleanup_fn kill_quietly "$mounter"
   wait_for "[ -S '$socket' ] || ! alive $mounter" 10
@@ -40,11 +48,11 @@ start_pod () {
   local log=$scratch/lunfs-pod.log
   touch "$log" && chown "$user_id" "$log"
   mkdir -p "$scratch/home" && chown "$user_id" "$scratch/home"
+  pod_command 2
   # shellcheck disable=SC2016 # expanded there
   unshare --mount --propagation slave --pid --fork --kill-child --mount-proc bash -c 'mount --bind /dev/null /dev/fuse
     exec setpriv --reuid="$0" --regid="$0" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"' \
-    "$user_id" env HOME="$scratch/home" "$scratch/bin/lunfs-mounter" --receive "$socket" -- "$scratch/bin/lunfs" \
-    -o "log=$log" -o "initiator_name=$initiator" -o "credentials=$cred" "$@" "iscsi://$portal/$iqn" '{}' </dev/null &
+    "$user_id" env HOME="$scratch/home" "${words[@]:0:5}" -o "log=$log" "$@" "${words[@]:5}" </dev/null &
   pod=$!
   cleanup_fn kill_quietly "$pod"
   wait_for "first=\$(tr -d ' ' <'/proc/$pod/task/$pod/children') && [ -n \"\$first\" ]" 10
@@ -122,6 +130,16 @@ chmod 666 "$socket"
 expect_fail setpriv --reuid=$((user_id + 1)) --clear-groups "$scratch/bin/lunfs-mounter" --receive "$socket" -- true
 expect_message 'no mount came'
 mounter_said 'is not the one who may serve' || fail "the log says nothing of it"
+
+say "a link in the place of the mount point is not followed"
+wait_for "! mounted '$mnt'" 10
+rmdir "$mnt"
+ln -s "$scratch/home" "$mnt"
+expect_fail as_user "$scratch/bin/lunfs-mounter" --receive "$socket" -- true
+expect_message 'no mount came'
+! mounted "$scratch/home" || fail "it was"
+rm "$mnt"
+mkdir "$mnt"
 
 say "the mounter is told to stop: when its users have gone it unmounts, and lunfs flushes and ends"
 start_pod -o cache_write_delay=60000
