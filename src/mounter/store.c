@@ -9,6 +9,9 @@
 #include "mounter/pass.h"
 #include "supervisor/stored.h"
 
+#define AT_ONCE                                                                                                        \
+  64 /* so that one who talks without end keeps nobody else waiting; all that one start and end say is less */
+
 /* By place in LunfsKept.fds. */
 static const char *const names[LUNFS_KEPT_N] = { LUNFS_STORED_ARENA, LUNFS_STORED_SETTINGS, "lunfs-probe" };
 
@@ -75,7 +78,7 @@ lunfs_kept_hear (LunfsKept *kept, int sock)
 {
   LunfsPassed said;
 
-  while (lunfs_pass_receive (sock, &said)) {
+  for (int n = 0; n < AT_ONCE && lunfs_pass_receive (sock, &said); n++) {
     if (said.uid == kept->owner || said.uid == 0)
       obey (kept, &said);
     lunfs_pass_close (&said); /* BARRIER=1 is answered by that */

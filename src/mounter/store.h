@@ -16,7 +16,7 @@ typedef struct {
 } LunfsKept;
 
 void lunfs_kept_init (LunfsKept *kept, uid_t owner);
-/* Read all that waits at @sock. */
+/* Read what waits at @sock. */
 void lunfs_kept_hear (LunfsKept *kept, int sock);
 /* There is a memory to go on with. */
 bool lunfs_kept_is_whole (const LunfsKept *kept);
