@@ -287,6 +287,13 @@ read_credentials (int fd, const char *what, LunfsCredentials *out, GError **erro
   return ok;
 }
 
+/* As Kubernetes mounts secrets: root has let a group read it that we are in. */
+static bool
+is_granted_by_root (const struct stat *st)
+{
+  return geteuid () != 0 && st->st_uid == 0 && !(st->st_mode & (S_IRWXO | S_IWGRP | S_IXGRP));
+}
+
 static bool
 check_file (int fd, const char *path, GError **error)
 {
@@ -299,7 +306,7 @@ check_file (int fd, const char *path, GError **error)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "credentials file '%s' is not a regular file", path);
     return false;
   }
-  if (st.st_mode & (S_IRWXG | S_IRWXO)) {
+  if ((st.st_mode & (S_IRWXG | S_IRWXO)) && !is_granted_by_root (&st)) {
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS,
                  "credentials file '%s' is open to others than its owner (mode %04o); do: chmod 600 %s", path,
                  (unsigned) (st.st_mode & 07777), path);

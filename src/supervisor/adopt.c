@@ -13,15 +13,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Mounted somewhere, if only beneath another mount; one that was lazily unmounted ends by itself when its last user goes. */
+/* Mounted somewhere, if only beneath another mount; one that was lazily unmounted ends by itself when its last user goes.
+ * Of a mount that somebody else has made we know no device: it must be the one that we are to serve now. */
 static bool
-is_mounted (int fuse_fd, const LunfsArenaHeader *header)
+is_mounted (int fuse_fd, const LunfsSettings *settings, const LunfsArenaHeader *header)
 {
   bool hidden = false;
   g_autofree char *path = NULL;
 
-  if (fuse_fd < 0 || header->init_bytes == 0 || !header->device[0] || !lunfs_mount_is_alive_fd (fuse_fd))
+  if (fuse_fd < 0 || header->init_bytes == 0 || !lunfs_mount_is_alive_fd (fuse_fd))
     return false;
+  if (!header->device[0])
+    return lunfs_mount_dev_fd (settings->mountpoint) == fuse_fd;
   path = lunfs_mountinfo_find (header->device, &hidden);
   return path || hidden;
 }
@@ -64,7 +67,7 @@ lunfs_adopt (LunfsStored *stored, LunfsSettings *settings, LunfsAdopted *out, GE
     lunfs_stored_close (stored);
     return false;
   }
-  out->mounted = is_mounted (stored->fuse_fd, arena->header);
+  out->mounted = is_mounted (stored->fuse_fd, settings, arena->header);
   if (!out->mounted && !lunfs_stored_has_dirty (arena)) {
     lunfs_notice ("the mount that a killed lunfs has left is gone: mounting again");
     lunfs_file_unlock (arena->fd); /* the service manager keeps it open: state_dir would seem to be in use */

@@ -55,6 +55,7 @@ make_memory (LunfsHoldings *h, LunfsSettings *settings, LunfsStored *stored, GEr
   h->adopted = adopted.mounted;
   h->settings_fd = settings_memfd (settings, error);
   h->arena = adopted.arena;
+  h->same_memory = adopted.arena != NULL;
   if (h->settings_fd >= 0 && !h->arena)
     h->arena = settings->state_dir ? lunfs_state_create (settings, arena_bytes (settings), error)
                                    : lunfs_arena_create (arena_bytes (settings), error);
@@ -87,14 +88,11 @@ make_mount (LunfsHoldings *h, const LunfsSettings *settings, const LunfsStored *
   return true;
 }
 
-/* With the service manager, for our successor.  What came from there is there still. */
 void
 lunfs_holdings_store (const LunfsHoldings *h, LunfsNotify *notify)
 {
-  if (!lunfs_mount_is_ours (h->mount))
-    return;
-  lunfs_notify_store (notify, LUNFS_STORED_FUSE, lunfs_mount_fd (h->mount), false);
-  lunfs_notify_store (notify, LUNFS_STORED_ARENA, h->arena->fd, false);
+  lunfs_notify_store (notify, LUNFS_STORED_FUSE, lunfs_mount_fd (h->mount), !h->adopted);
+  lunfs_notify_store (notify, LUNFS_STORED_ARENA, h->arena->fd, !h->same_memory);
   lunfs_notify_store (notify, LUNFS_STORED_SETTINGS, h->settings_fd, true);
   lunfs_notify_store_done (notify);
 }

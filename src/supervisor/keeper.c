@@ -26,6 +26,7 @@
 #include "supervisor/ending.h"
 #include "supervisor/holdings.h"
 #include "supervisor/isid.h"
+#include "supervisor/pid1.h"
 #include "supervisor/protect.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
@@ -432,6 +433,7 @@ loop (Keeper *k)
       read_answer (k);
     if (lunfs_notify_polled (k->notify, &p[4]))
       tell_stored (k);
+    lunfs_pid1_reap (k->worker, lunfs_upgrade_child (k->upgrade));
     beat.worker = k->worker;
     beat.control_fd = k->control_fd;
     lunfs_beat (&beat);
@@ -633,6 +635,7 @@ lunfs_supervisor_run (LunfsSettings *settings)
   };
   int status;
 
+  settings->foreground |= lunfs_pid1_are_we (); /* a container ends with its first process */
   k.notify = lunfs_notify_new ();
   lunfs_stored_take (&k.stored);
   k.keep_stderr = settings->foreground || g_strcmp0 (settings->log_target, "stderr") == 0;

@@ -151,13 +151,22 @@ mount_session (const LunfsSettings *settings, const char *where)
   return mount;
 }
 
+int
+lunfs_mount_dev_fd (const char *mountpoint)
+{
+  guint64 fd;
+
+  if (!is_dev_fd (mountpoint) || !g_ascii_string_to_unsigned (mountpoint + strlen (DEV_FD), 10, 0, G_MAXINT, &fd, NULL))
+    return -1;
+  return (int) fd;
+}
+
 static bool
 check_dev_fd (const char *mountpoint, GError **error)
 {
-  char *end;
-  unsigned long fd = strtoul (mountpoint + strlen (DEV_FD), &end, 10);
+  int fd = lunfs_mount_dev_fd (mountpoint);
 
-  if (end != mountpoint + strlen (DEV_FD) && *end == '\0' && fd <= G_MAXINT && fcntl ((int) fd, F_GETFD) >= 0)
+  if (fd >= 0 && fcntl (fd, F_GETFD) >= 0)
     return true;
   g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MOUNT,
                "%s: there is no such open descriptor; it must be a mounted /dev/fuse that we inherit", mountpoint);
@@ -207,7 +216,7 @@ lunfs_mount_adopt (const LunfsSettings *settings, int fd, const char *device)
     return NULL;
   mount->adopted = true;
   mount->mountpoint = g_strdup (settings->mountpoint);
-  mount->device = g_strdup (device);
+  mount->device = *device ? g_strdup (device) : NULL;
   return mount;
 }
 

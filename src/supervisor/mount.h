@@ -11,8 +11,8 @@ typedef struct LunfsMount LunfsMount;
 /* Mount at settings->mountpoint.  While it runs, standard error is captured: what libfuse and fusermount3 print
  * becomes part of @error, whose text adds cause and remedy.  For a single thread only. */
 LunfsMount *lunfs_mount_new (const LunfsSettings *settings, GError **error);
-/* Go on with a mount that a former supervisor has made: @fd is its descriptor, @device what lunfs_mount_device said.  Takes @fd
- * unless it fails (NULL). */
+/* Go on with a mount that a former supervisor has served: @fd is its descriptor, @device what lunfs_mount_device said, "" for
+ * NULL.  Takes @fd unless it fails (NULL). */
 LunfsMount *lunfs_mount_adopt (const LunfsSettings *settings, int fd, const char *device);
 /* Unmounts (lazily) if still mounted, closes the descriptor; NULL is fine. */
 void lunfs_mount_free (LunfsMount *mount);
@@ -25,6 +25,8 @@ bool lunfs_mount_is_ours (const LunfsMount *mount);
 /* Of the mount, as in mountinfo; NULL if it is not ours. */
 const char *lunfs_mount_device (const LunfsMount *mount);
 int lunfs_mount_fd (const LunfsMount *mount);
+/* The N of a mount point /dev/fd/N, -1 if it is none.  Pure. */
+int lunfs_mount_dev_fd (const char *mountpoint);
 /* False once it was unmounted or aborted by somebody. */
 bool lunfs_mount_is_alive (const LunfsMount *mount);
 bool lunfs_mount_is_alive_fd (int fuse_fd);

@@ -94,6 +94,12 @@ lunfs_upgrade_fd (const LunfsUpgrade *u)
   return u->fd;
 }
 
+pid_t
+lunfs_upgrade_child (const LunfsUpgrade *u)
+{
+  return u->child;
+}
+
 /* True: it has said all it will say. */
 static bool
 read_answer (LunfsUpgrade *u)

@@ -24,6 +24,8 @@ const LunfsProgram *lunfs_upgrade_program (const LunfsUpgrade *u);
 LunfsUpgradeAnswer lunfs_upgrade_ask (LunfsUpgrade *u);
 /* Where the answer comes from: poll it; -1 = no question is open. */
 int lunfs_upgrade_fd (const LunfsUpgrade *u);
+/* The program that is being asked; 0 = none. */
+pid_t lunfs_upgrade_child (const LunfsUpgrade *u);
 /* After that: FITS, or MISFIT: refused, and said so. */
 LunfsUpgradeAnswer lunfs_upgrade_read (LunfsUpgrade *u);
 /* Nothing comes of it, @why: the question is not answered in time, the mount is being stopped. */

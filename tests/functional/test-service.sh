@@ -107,6 +107,11 @@ fusermount3 -u "$mnt"
 service start >/dev/null
 service_ready
 expect_equal "$(status_get "$mnt" .lunfs.workers_started)" 1 "workers"
+service kill all
+service_ended
+service start >/dev/null
+service_ready
+expect_equal "$(status_get "$mnt" .lunfs.workers_started)" 2 "workers after the new mount's supervisor was killed"
 
 say "an orderly end takes everything out of the store"
 service term
