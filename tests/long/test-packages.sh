@@ -89,7 +89,7 @@ inside sh -c "$command"
 unmount_disk () { umount -l "$root/root/disk" 2>/dev/null || :; }
 cleanup_fn unmount_disk
 expect_equal "$(stat -c %s "$root/root/disk")" $((16 << 20)) "size of the LUN"
-supervisor=$(inside lunfsctl status /root/disk | jq -r .lunfs.supervisor_pid)
+supervisor=$(basename "$root"/run/lunfs/*.sock .sock)
 echo hello | dd of="$root/root/disk" conv=notrunc,fsync status=none
 inside umount /root/disk
 wait_for "! alive $supervisor" 15
