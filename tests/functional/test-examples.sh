@@ -156,10 +156,10 @@ TGT_IPC_SOCKET=$scratch/$tgt.ctl run_line "${command/tgtadm/tgtadm -C 0}"
 tgt --mode target --op show --tid 1 | grep -q 'MaxRecvDataSegmentLength=262144' || fail "tgtd has not taken it"
 
 say "README: building"
-for package in $(sed -n '/^Build-Depends:/,/^[A-Z].*: /s/^ \([a-z0-9.+-]*\).*/\1/p' "$top_srcdir/packaging/debian/control"); do
+while read -r package; do
   [ "$package" = debhelper-compat ] || grep -qE "^ *apt-get install .* $package( |\$)" "$top_srcdir/README" ||
     fail "README does not say that $package is needed"
-done
+done < <(sed -n '/^Build-Depends:/,/^[A-Z].*: /s/^ \([a-z0-9.+-]*\).*/\1/p' "$top_srcdir/packaging/debian/control")
 
 say "every command of README"
 # What begins like a command.  Run elsewhere, or not at all: the programs that other tests are about, and the build.
