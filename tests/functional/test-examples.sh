@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The examples of README and of the manual page are run as they stand, but for the host, which is a target of our own.
+# The examples of README and of the manual pages are run as they stand, but for the host, which is a target of our own.
+# A command in README that is not run here must be among those at the end, with the reason.
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 requires_root
@@ -8,6 +9,9 @@ requires losetup fusermount3 mkfs.ext4 qemu-img
 private_mounts
 
 start_ramtgt --iqn iqn.2026-01.org.example:t1 --luns 2 --size 16m
+mkdir -p /run/lunfs
+mount -t tmpfs -o mode=755 tmpfs /run/lunfs # other tests' mounts are not among "all"
+cleanup_fn umount -l /run/lunfs
 export HOME=$scratch/home STATE_DIRECTORY=$scratch/state
 mkdir -p "$HOME" "$STATE_DIRECTORY" "$scratch/etc"
 cd "$scratch"
@@ -22,8 +26,8 @@ here () {
 }
 unmount_all () {
   local m
-  for m in "$scratch/disk.img" "$scratch/san" "$HOME/san" "$scratch/srv/san" "$scratch/srv/t1" "$scratch/srv" \
-    "$scratch/MNT" "$HOME/disk"; do
+  for m in "$scratch/disk.img" "$scratch/san" "$HOME/san" "$scratch/srv/san" "$scratch/srv/t1" "$scratch/srv/lun" \
+    "$scratch/srv" "$scratch/MNT" "$HOME/disk"; do
     umount -l "$m" 2>/dev/null || :
   done
 }
@@ -49,7 +53,10 @@ run () { # FILE: one command a line, each must succeed
 }
 
 readme () { # FROM TO: the commands of that part
-  sed -n "/^$1/,/^$2/p" "$top_srcdir/README" | sed -n 's/^    //p' | here
+  sed -n "/^$1/,/^$2/p" "$top_srcdir/README" | sed -n 's/^    //p' | tee -a "$scratch/seen" | here
+}
+manual () { # PAGE: its EXAMPLES, without the requests and escapes of the man macros
+  sed -n '/^\.SH EXAMPLES/,/^\.SH [^E]/p' "$(find "$top_srcdir/src" -maxdepth 1 -name "$1.[1-9]")" | sed -e 's/\\-/-/g' -e 's/\\e/\\/g'
 }
 mkdir "$scratch/MNT" "$scratch/srv"
 truncate -s 16M image.raw
@@ -84,12 +91,22 @@ sed -n '/^qemu-img/p' "$scratch/readme" >>"$scratch/mount"
 [ "$(wc -l <"$scratch/mount")" = 2 ] || fail "the lines were not found"
 run "$scratch/mount"
 same_data "$scratch/MNT/lun1" image.raw
+if command -v qemu-system-x86_64 >/dev/null; then
+  # "..." is a machine that stops before its first instruction and is told to quit; it has opened the disk by then.
+  drive=$(sed -n 's/^ *qemu-system-x86_64 \.\.\. \(.*\)/\1/p' "$scratch/readme")
+  [ -n "$drive" ] || fail "the options of qemu were not found"
+  say "qemu-system-x86_64 $drive"
+  # shellcheck disable=SC2086 # several words
+  printf 'info block\nquit\n' | qemu-system-x86_64 -display none -S -monitor stdio $drive >"$scratch/out" 2>&1 ||
+    fail "$(cat "$scratch/out")"
+  grep -q "MNT/lun1 (raw)" "$scratch/out" || fail "qemu does not have the LUN: $(cat "$scratch/out")"
+fi
 dd if=/dev/zero of="$scratch/MNT/lun1" bs=1M count=1 conv=notrunc,fsync status=none
 run_line "umount $scratch/MNT"
 
 say "manual page"
-# Requests and escapes of the man macros out; what follows "$ " is a command.
-sed -n '/^\.SH EXAMPLES/,/^\.SH NOTES/p' "$top_srcdir/src/lunfs.1" | sed -e 's/\\-/-/g' -e 's/\\e/\\/g' >"$scratch/man"
+# What follows "$ " is a command.
+manual lunfs >"$scratch/man"
 sed -n 's/^\$ //p' "$scratch/man" | here >"$scratch/commands"
 [ "$(wc -l <"$scratch/commands")" = 9 ] || fail "the examples were not found"
 run "$scratch/commands" >"$scratch/out"
@@ -120,3 +137,35 @@ for dir in san t1; do
   wait_for "ls '$scratch/srv/$dir' | grep -q lun" 10
   run_line "umount $scratch/srv/$dir"
 done
+
+say "manual page of lunfsctl"
+manual lunfsctl | sed -e 's/^[$#] //' | grep '^lunfsctl ' | here >"$scratch/commands"
+[ "$(wc -l <"$scratch/commands")" -ge 4 ] || fail "the examples were not found"
+mkdir "$scratch/srv/lun"
+lunfs "iscsi://$portal/iqn.2026-01.org.example:t1" "$scratch/srv/lun"
+run "$scratch/commands"
+run_line "umount $scratch/srv/lun"
+
+say "README: a setting of tgtd"
+start_target
+add_target settings
+command=$(sed -n 's/^ *\(tgtadm .*MaxRecvDataSegmentLength.*\)/\1/p' "$top_srcdir/README")
+[ -n "$command" ] || fail "the command was not found"
+echo "$command" >>"$scratch/seen"
+TGT_IPC_SOCKET=$scratch/$tgt.ctl run_line "${command/tgtadm/tgtadm -C 0}"
+tgt --mode target --op show --tid 1 | grep -q 'MaxRecvDataSegmentLength=262144' || fail "tgtd has not taken it"
+
+say "README: building"
+while read -r package; do
+  [ "$package" = debhelper-compat ] || grep -qE "^ *apt-get install .* $package( |\$)" "$top_srcdir/README" ||
+    fail "README does not say that $package is needed"
+done < <(sed -n '/^Build-Depends:/,/^[A-Z].*: /s/^ \([a-z0-9.+-]*\).*/\1/p' "$top_srcdir/packaging/debian/control")
+
+say "every command of README"
+# What begins like a command.  Run elsewhere, or not at all: the programs that other tests are about, and the build.
+sed -nE 's/^ {4,6}((\.\/|apt-get|autoreconf|dev=|docker|fusermount3|losetup|ls|lunfs|lunfsctl|mkdir|mount|podman|printf|qemu-[a-z0-9_-]*|systemctl|tgtadm|touch|umount|virsh)( .*|[^ ]+ .*))$/\1/p' \
+  "$top_srcdir/README" >"$scratch/all"
+grep -vE '^(\./contrib/(quickstart|check)\.sh|apt-get install|autoreconf) ?' "$scratch/all" >"$scratch/commands"
+sed 's/^ *//' "$scratch/seen" | grep -vxFf - "$scratch/commands" >"$scratch/missed" || :
+[ ! -s "$scratch/missed" ] || fail "commands in README that are not run: $(cat "$scratch/missed")"
+[ "$(wc -l <"$scratch/commands")" -ge 10 ] || fail "the commands were not found: $(cat "$scratch/commands")"

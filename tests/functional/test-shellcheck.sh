@@ -8,6 +8,6 @@ optional=1
 requires shellcheck
 test_limit 600
 cd "$top_srcdir"
-printf '%s\0' contrib/*.sh contrib/completion/* tests/functional/*.sh tests/faults/*.sh tests/fuzz/*.sh tests/bench/*.sh \
+printf '%s\0' contrib/*.sh contrib/completion/lunfs* tests/functional/*.sh tests/faults/*.sh tests/long/*.sh tests/fuzz/*.sh tests/bench/*.sh \
   tests/unit/under-valgrind |
   xargs -0 -P 2 -n 8 shellcheck -x
