@@ -142,6 +142,7 @@ say "manual page of lunfsctl"
 manual lunfsctl | sed -e 's/^[$#] //' | grep '^lunfsctl ' | here >"$scratch/commands"
 [ "$(wc -l <"$scratch/commands")" -ge 4 ] || fail "the examples were not found"
 mkdir "$scratch/srv/lun"
+(umask 077; printf 'user=joe\npassword=twelve bytes!\n' >"$scratch/etc/discovery.cred")
 lunfs "iscsi://$portal/iqn.2026-01.org.example:t1" "$scratch/srv/lun"
 run "$scratch/commands"
 run_line "umount $scratch/srv/lun"

@@ -28,7 +28,7 @@ same_words "letters" "$scratch/help" "$scratch/manual" 6
 
 say "commands of lunfsctl"
 lunfsctl --help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' >"$scratch/help"
-sed -n '/^\.SH DESCRIPTION/,/^\.SH "*EXIT/p' "$(page lunfsctl)" | sed -n '/^\.TP/{n;p}' |
+sed -n '/^\.SH DESCRIPTION/,/^\.SH "*EXIT/p' "$(page lunfsctl)" | sed -n '/^\.T[PQ]/{n;p}' |
   sed -nE 's/^\.B[RI]* "?([a-z]+).*/\1/p' >"$scratch/manual"
 same_words "commands" "$scratch/help" "$scratch/manual" 4
 sed -n '/^\.SH SYNOPSIS/,/^\.SH DESCRIPTION/p' "$(page lunfsctl)" | sed -nE 's/^\.B[RI]* "?lunfsctl ([a-z]+).*/\1/p' >"$scratch/manual"
