@@ -5,12 +5,14 @@
  *   {"command":"hello"}                                        -> {"status":0,"mountpoint":...,"source":...}
  *   {"command":"set","lun":"iqn.../lun1","values":{"replacement_timeout":"60"}}     lun "" or left out: all LUNs
  *                                                              -> {"status":0,"luns":1}
+ *   {"command":"flush"}, {"command":"flush-state"}, ...        the other commands: worker/commands.c
  *   {"command":"upgrade"}                                      -> {"status":0,"attempts":N}: passed on to the supervisor
  *   {"command":"upgrade-state"}                                -> {"status":0,"attempts":N+1,"state":"done",...}
  *   anything that fails                                        -> {"status":7,"error":"..."}, a LunfsExit
  *
  * Each mount has a socket of its own, named after its supervisor: /run/lunfs/PID.sock, of an ordinary user
- * /run/user/UID/lunfs/PID.sock.  Only root and the mount's owner may connect (mode 0600, and the peer's uid is looked at).
+ * /run/user/UID/lunfs/PID.sock.  Only root and the mount's owner may connect (mode 0600, and the peer's uid is looked at:
+ * others are told {"status":13,...} before they say anything).
  * Control thread only: a command answers from what that thread knows, however dead the targets are. */
 #ifndef LUNFS_CONTROL_H
 #define LUNFS_CONTROL_H

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lunfsctl discover: SendTargets on a portal, without a mount; iscsiadm's output lines.  The user and password, if any, are
- * those of the discovery session. */
+/* lunfsctl discover: SendTargets on a portal, or a question to an iSNS server, without a mount; iscsiadm's output lines.  The
+ * user and password, if any, are those of the discovery session. */
 #include "config.h"
 
 #include "ctl/ctl.h"
 
 #include "control/discovery.h"
+#include "control/isns.h"
 #include "control/options.h"
 #include "iscsi/libiscsi.h"
 
@@ -107,14 +108,29 @@ make_settings (char **list, const char *where, GError **error)
   return lunfs_options_parse_source ((int) args->len, (char **) args->pdata, error);
 }
 
+/* No iSNS server is at iSCSI's port, which the settings have if none was given. */
+static void
+ask_isns (const LunfsSettings *s, Discovery *d, GError **error)
+{
+  uint16_t port = s->source.port == 3260 ? LUNFS_ISNS_PORT : s->source.port;
+  GPtrArray *lines =
+      lunfs_isns_ask (s->source.host, port, s->initiator_name, (unsigned) MAX (s->login_timeout, 1), error);
+
+  if (!lines)
+    return;
+  g_ptr_array_unref (d->lines);
+  d->lines = lines;
+}
+
 int
 lunfs_ctl_discover (int argc, char **argv, GError **error)
 {
-  gboolean json = FALSE;
+  gboolean json = FALSE, isns = FALSE;
   g_auto (GStrv) list = NULL;
   const GOptionEntry entries[] = {
     { "option", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &list,
       "of lunfs: credentials=FILE, user=NAME, initiator_name=NAME, login_timeout=SECONDS, ...", "NAME=VALUE,..." },
+    { "isns", 0, 0, G_OPTION_ARG_NONE, &isns, "HOST is an iSNS server (port 3205)", NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, "an array of objects", NULL },
     { 0 }
   };
@@ -124,12 +140,16 @@ lunfs_ctl_discover (int argc, char **argv, GError **error)
 
   if (lunfs_ctl_options (&argc, &argv, entries, 1, "HOST[:PORT] | iscsi://[USER@]HOST[:PORT]", error)
       && (settings = make_settings (list, argc > 0 ? argv[0] : "", error))) {
-    ask (settings, &d);
-    print (d.lines, json);
+    if (isns)
+      ask_isns (settings, &d, error);
+    else
+      ask (settings, &d);
+    if (!*error)
+      print (d.lines, json);
     where = settings->source.host;
     if (d.status != LUNFS_EXIT_OK)
       g_set_error (error, LUNFS_ERROR, d.status, "discovery on %s port %u: %s", where, settings->source.port, d.text);
-    else if (d.lines->len == 0)
+    else if (d.lines->len == 0 && !*error)
       g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
                    "%s port %u offers no targets to %s (check their access lists)", where, settings->source.port,
                    settings->initiator_name);

@@ -104,12 +104,14 @@ unmount (const char *mountpoint, GError **error)
   g_autofree char *said = NULL;
   int status;
 
-  if (geteuid () == 0 || (umount2 (mountpoint, UMOUNT_NOFOLLOW) < 0 && errno != EPERM)) {
-    if (umount2 (mountpoint, UMOUNT_NOFOLLOW) == 0)
-      return 0;
-    if (errno != EBUSY)
-      g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MOUNT, "%s: cannot be unmounted: %s", mountpoint, g_strerror (errno));
-    return errno;
+  if (umount2 (mountpoint, UMOUNT_NOFOLLOW) == 0)
+    return 0;
+  if (errno != EPERM) {
+    int err = errno;
+
+    if (err != EBUSY)
+      g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_MOUNT, "%s: cannot be unmounted: %s", mountpoint, g_strerror (err));
+    return err;
   }
   if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, &said, &status, error))
     return ENOENT;

@@ -467,3 +467,23 @@ for at in range(12):
     put("row", f"probe-{at:02}", row(WORK, HONEST * (1 + at) + bytes([0xA0, 24]) + bytes(range(24)) + PROBE))
 put("row", "blocks-64k", row(WORK, HONEST * 7 + bytes([0xA0, 16]) + be64(99) + be32(65536) + bytes(4) + PROBE))
 put("row", "huge", row(WORK, HONEST * 7 + bytes([0xA0, 16]) + be64(2**54 - 3) + be32(512) + bytes([0, 0, 0xC0, 0]) + bytes([0xD0]) * 60))
+
+
+# ---- iSNS: status, then attributes ----
+
+
+def attribute(tag, value=b""):
+    value += bytes(-len(value) % 4)
+    return be32(tag) + be32(len(value)) + value
+
+
+IP4 = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1])
+IP6 = bytes.fromhex("20010db8000000000000000000000001")
+ONE = attribute(32, b"iqn.2026-01.org.example:t1\0") + attribute(16, IP4) + attribute(17, be32(3260))
+GROUP = attribute(49, IP4) + attribute(50, be32(3260)) + attribute(51, be32(2))
+TWO = attribute(32, b"iqn.2026-01.org.example:t2\0") + attribute(16, IP6) + attribute(17, be32(3261))
+put("isns", "two", be32(0), ONE, GROUP, TWO)
+put("isns", "key", be32(0), attribute(33, be32(1)), attribute(0), ONE, TWO)
+put("isns", "udp", be32(0), ONE, attribute(16, IP4), attribute(17, be32(0x10000 + 3260)))
+put("isns", "refused", be32(6))
+put("isns", "cut", be32(0), (ONE + GROUP)[:-3])
