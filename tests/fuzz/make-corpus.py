@@ -221,6 +221,12 @@ for name, text in {
 }.items():
     put("url", name, text)
 
+put("keyfile", "two", 0, "[defaults]\nportal=a b:3261\nro=yes\n[x]\ntarget=iqn.2026-01.org.example:t\nlun=1\nqueue_depth=3\n[y]\nmountpoint=~/m\nluns=1,3-4\n")
+put("keyfile", "wrong", 0, "[a]\nportal=[::1]:1\nstartup=automatic\ncontext=x\\\\y\nlun=-1\n")
+put("keyfile", "record", 1, "node.name = iqn.2026-01.org.example:t\nnode.conn[0].address = 192.0.2.1\nnode.conn[0].port = 3260\n"
+    "node.startup = automatic\nnode.session.timeo.replacement_timeout = 7\nnode.session.auth.authmethod = CHAP\n"
+    "node.session.auth.username = u\nnode.conn[0].iscsi.HeaderDigest = CRC32C\ndiscovery.sendtargets.address = ::1\n"
+    "iface.initiatorname = iqn.2026-01.org.example:i\n")
 put("secret", "pairs", 0, "# me\nuser = me\npassword=secret-of-12-or-more\n\n target_user= you\ntarget_password =other-secret\n")
 put("secret", "iscsid", 0, "node.startup = automatic\nnode.session.auth.authmethod = CHAP\n"
     "node.session.auth.username = me\nnode.session.auth.password = x=y=z\r\n")
