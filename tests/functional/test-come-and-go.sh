@@ -46,15 +46,16 @@ wait_for "[ ! -e '$mnt/$first/lun2' ]" 20
 expect_equal "$(status_get "$mnt" "[.targets[].luns[].file] | sort | join (\" \")")" "$first/lun1 $second/lun1" "LUNs"
 same_data "$mnt/$first/lun1" "$scratch/a"
 
-say "and comes back as the same file; a new one, too, when the target tells another LUN's session"
-on_tid "$first_tid" 2 "$scratch/b"
+say "a new one appears when the target tells another LUN's session"
 on_tid "$first_tid" 3 "$scratch/d"
-# The unit attention comes with a command.
-n=0
-read_lun1 () { dd if="$mnt/$first/lun1" of=/dev/null bs=4k skip=$((n++ % 256)) count=1 iflag=direct status=none; }
-wait_for "read_lun1 && [ -f '$mnt/$first/lun3' ]" 20
+# The unit attention comes with a command; a read would be served from memory.
+write_lun1 () { dd if=/dev/zero of="$mnt/$first/lun1" bs=4k count=1 conv=notrunc,fsync status=none; }
+wait_for "write_lun1 && [ -f '$mnt/$first/lun3' ]" 20
 same_data "$mnt/$first/lun3" "$scratch/d"
-wait_for "[ -f '$mnt/$first/lun2' ]" 20
+
+say "the one that went comes back as the same file, by itself"
+on_tid "$first_tid" 2 "$scratch/b"
+wait_for "[ -f '$mnt/$first/lun2' ]" 30
 expect_equal "$(ino "$mnt/$first/lun2")" "$lun2_ino" "node id"
 same_data "$mnt/$first/lun2" "$scratch/b"
 
