@@ -84,7 +84,7 @@ expect_fail lunfsctl flush "$mnt"
 expect_status 33
 expect_message "$file: .*\(1M left, the LUN is logged out\)"
 answer_again
-wait_for '[ "$(count_connections)" = 0 ]' 10
+wait_for "[ \"\$(count_connections)\" = 0 ]" 10
 lunfsctl login "$mnt"
 lun_up "$mnt" 1
 lunfsctl flush "$mnt"
