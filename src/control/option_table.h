@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The options: one row each.  The parser (options.c), --help (usage.c) and the test that compares them with the
- * manual page all read this table, so an option is added here and described in src/lunfs.1. */
+ * manual page all read this table, so an option is added here and described in src/lunfs.8. */
 #ifndef LUNFS_OPTION_TABLE_H
 #define LUNFS_OPTION_TABLE_H
 

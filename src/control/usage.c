@@ -62,7 +62,7 @@ lunfs_print_help (void)
       printf ("\n%s\n", o->help);
     else
       print_option (o, defaults);
-  printf ("\nUnmount with: fusermount3 -u MOUNTPOINT, or umount MOUNTPOINT.  Manual page: lunfs(1).\n");
+  printf ("\nUnmount with: fusermount3 -u MOUNTPOINT, or umount MOUNTPOINT.  Manual page: lunfs(8).\n");
 }
 
 void

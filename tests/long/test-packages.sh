@@ -70,11 +70,12 @@ mount -t overlay -o "lowerdir=/,upperdir=$scratch/layer/upper,workdir=$scratch/l
 cleanup_fn umount -l "$root"
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mkdir -p "$root/root/pkg"
 cp "$deb" "$root/root/pkg/lunfs.deb"
 inside () { plain DEBIAN_FRONTEND=noninteractive HOME=/root TMPDIR=/tmp chroot "$root" "$@"; }
-remains () { find "$root"/{etc,lib,usr/lib,usr/bin,usr/share,var/lib,run} -xdev -name '*lunfs*' ! -path '*/doc-base/*' 2>/dev/null; }
-before=$(remains | wc -l)
+remains () { find "$root"/{etc,lib,usr/lib,usr/bin,usr/share,var/lib,run} -xdev -name '*lunfs*' ! -path '*/doc-base/*' 2>/dev/null | sort; }
+remains >"$scratch/before"
 logged install chroot "$root" dpkg -i /root/pkg/lunfs.deb
 inside lunfs --version | grep -qx "lunfs $version" || fail "another lunfs is installed"
 inside lunfsctl --version
@@ -96,7 +97,5 @@ wait_for "! alive $supervisor" 15
 
 say "purge"
 logged purge chroot "$root" dpkg --purge lunfs
-left=$(remains)
-[ "$(wc -l <<<"$left")" -le "$before" ] || [ -z "$left" ] || fail "purge leaves: $left"
-[ ! -e "$root/etc/lunfs" ] || fail "/etc/lunfs is left"
-[ ! -e "$root/var/lib/lunfs" ] || fail "/var/lib/lunfs is left"
+remains | grep -vxFf "$scratch/before" >"$scratch/left" || :
+[ ! -s "$scratch/left" ] || fail "purge leaves: $(cat "$scratch/left")"

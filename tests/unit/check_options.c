@@ -442,12 +442,12 @@ static char *page; /* read before the fixtures leave the directory */
 /* Every option stands in the manual page as ".BR name" or ".BI name= VALUE". */
 START_TEST (test_manual)
 {
-  ck_assert_msg (page != NULL, "src/lunfs.1 not found: run in the source tree, or set srcdir");
+  ck_assert_msg (page != NULL, "src/lunfs.8 not found: run in the source tree, or set srcdir");
   for (const LunfsOption *o = lunfs_options; o->help; o++) {
     if (!o->name)
       continue;
     g_autofree char *pattern = g_strdup_printf ("\n\\.B[RI]? .*\\b%s\\b", o->name);
-    ck_assert_msg (g_regex_match_simple (pattern, page, 0, 0), "option %s is not in lunfs.1", o->name);
+    ck_assert_msg (g_regex_match_simple (pattern, page, 0, 0), "option %s is not in lunfs.8", o->name);
     g_autoptr (LunfsSettings) defaults = lunfs_settings_new ();
     const void *at = (char *) defaults + o->offset;
     g_autofree char *text = NULL;
@@ -458,7 +458,7 @@ START_TEST (test_manual)
     else
       continue;
     g_autofree char *value = g_strdup_printf ("\n\\.BI %s= [A-Z]+ \" \\(%s\\)\"", o->name, text);
-    ck_assert_msg (g_regex_match_simple (value, page, 0, 0), "the default of %s is not in lunfs.1", o->name);
+    ck_assert_msg (g_regex_match_simple (value, page, 0, 0), "the default of %s is not in lunfs.8", o->name);
   }
 }
 END_TEST
@@ -468,7 +468,7 @@ main (void)
 {
   Suite *suite = suite_create ("options");
   TCase *tc = tcase_create ("options");
-  page = source_file ("src/lunfs.1");
+  page = source_file ("src/lunfs.8");
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_wrong, 0, G_N_ELEMENTS (wrong));
   tcase_add_test (tc, test_defaults);
