@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNKS 20u
 #define LIMIT 8u /* chunks */
@@ -30,6 +31,8 @@ squeezed (LunfsMail *mail)
 static void
 setup (void)
 {
+  memset (user, 0, sizeof user); /* under valgrind the tests share one process */
+  memset (squeezes, 0, sizeof squeezes);
   arena = lunfs_arena_create (CHUNKS * LUNFS_CHUNK_BYTES, NULL);
   pool = lunfs_pool_new (arena, false);
   lane = lunfs_lane_new (0, NULL, NULL);

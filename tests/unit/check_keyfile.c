@@ -293,7 +293,10 @@ END_TEST
 
 START_TEST (test_credentials)
 {
-  g_autofree char *cred = in_dir ("cred"), *cred2 = in_dir ("cred2");
+  /* GLib looks for it once, and under valgrind the tests share one process. */
+  const char *home = g_get_home_dir ();
+  g_autofree char *cred = g_build_filename (home, "cred", NULL), *cred2 = in_dir ("cred2");
+  g_mkdir_with_parents (home, 0700);
   write_conf ("[a]\nportal=san\ncredentials=~/cred\n");
   g_file_set_contents (cred, "user=a\npassword=one-secret-1\n", -1, NULL);
   g_file_set_contents (cred2, "user=b\npassword=two-secret-2\n", -1, NULL);
@@ -306,6 +309,8 @@ START_TEST (test_credentials)
   ck_assert_ptr_nonnull (freopen ("cred2", "r", stdin));
   g_autoptr (LunfsSettings) input = parsed ("lunfs --config x.conf a @ --password-stdin");
   ck_assert_str_eq (input->user, "b");
+  g_unlink (cred);
+  g_rmdir (home); /* if it is an earlier test's */
 }
 END_TEST
 

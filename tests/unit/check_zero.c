@@ -22,37 +22,36 @@ know (LunfsOp op)
   nsent = 0;
 }
 
-/* The target has shown that it can. */
 static void
-start_known (void)
+start_with (uint64_t read_ahead_bytes)
 {
   setup ();
   memset (disk, OLD, 1 << 20);
+  conf.read_ahead_bytes = read_ahead_bytes;
   start (LUNFS_CACHE_WRITEBACK, 512);
-  know (LUNFS_OP_DISCARD);
-  know (LUNFS_OP_ZERO);
 }
 
 static void
 start_unknown (void)
 {
-  setup ();
-  memset (disk, OLD, 1 << 20);
-  start (LUNFS_CACHE_WRITEBACK, 512);
+  start_with (0);
+}
+
+/* The target has shown that it can. */
+static void
+start_known (void)
+{
+  start_with (0);
+  know (LUNFS_OP_DISCARD);
+  know (LUNFS_OP_ZERO);
 }
 
 static void
 start_ahead (void)
 {
-  conf.read_ahead_bytes = 1 << 20;
-  start_known ();
-}
-
-static void
-end_ahead (void)
-{
-  conf.read_ahead_bytes = 0;
-  teardown ();
+  start_with (1 << 20);
+  know (LUNFS_OP_DISCARD);
+  know (LUNFS_OP_ZERO);
 }
 
 /* Answered, and not sent before the end of the pass. */
@@ -736,7 +735,7 @@ main (void)
   tcase_add_loop_test (tc, test_inherit, 0, 2);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("ahead");
-  tcase_add_checked_fixture (tc, start_ahead, end_ahead);
+  tcase_add_checked_fixture (tc, start_ahead, teardown);
   tcase_add_test (tc, test_read_ahead);
   suite_add_tcase (suite, tc);
   return run_suite (suite);
