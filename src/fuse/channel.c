@@ -3,7 +3,6 @@
 
 #include "fuse/channel-private.h"
 
-#include "fuse/expire.h"
 #include "fuse/inbox.h"
 #include "lunfs/log.h"
 
@@ -375,15 +374,11 @@ lunfs_channel_stop (LunfsChannel *ch)
 }
 
 void
-lunfs_channel_inval (LunfsChannel *ch, uint64_t ino, bool data)
+lunfs_channel_inval (LunfsChannel *ch, uint64_t ino)
 {
   /* off < 0: attributes only.  ENOENT: the kernel does not have the node. */
   int err = fuse_lowlevel_notify_inval_inode (ch->conf.se, ino, -1, 0);
 
   if (err && err != -ENOENT)
     lunfs_debug (FUSE, "inval_inode: %s", g_strerror (-err));
-  if (data && !lunfs_expire_pages (ch->conf.fuse_fd, ino))
-    lunfs_warning (
-        "cannot have the kernel drop what it has cached (%s): what another initiator has written may not be seen",
-        g_strerror (errno));
 }

@@ -41,8 +41,7 @@ unsigned lunfs_channel_in_flight (LunfsChannel *ch);
 /* With those that are not even being served: a dead worker's for which there was no room yet, suspects (poison.h). */
 unsigned lunfs_channel_unanswered (LunfsChannel *ch);
 
-/* Tells the kernel to ask for the attributes of node @ino again, and, if @data, has it drop what it has cached of it
- * (expire.h). */
-void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino, bool data);
+/* Tells the kernel to ask for the attributes of node @ino again. */
+void lunfs_channel_inval (LunfsChannel *ch, uint64_t ino);
 
 #endif

@@ -32,7 +32,7 @@ keep_seconds (fuse_req_t req, fuse_ino_t ino)
 }
 
 /* The name of a LUN that the target may remove is asked for again soon, rather than that the kernel be told: that would
- * wait for whoever holds the directory, and whoever waits there cannot be killed (expire.h). */
+ * wait for whoever holds the directory, and whoever waits there cannot be killed. */
 static double
 name_seconds (fuse_req_t req, fuse_ino_t ino)
 {

@@ -35,10 +35,10 @@ static const struct {
 
 struct LunfsTree {
   LunfsTreeConf conf;
-  struct timespec born;
   _Atomic (LunfsLun *) luns[LUNFS_ARENA_LUNS];
-  GMutex lock;        /* Protects all below. */
-  GPtrArray *targets; /* names */
+  _Atomic int64_t touched_us[LUNFS_ARENA_LUNS]; /* wall clock; 0 = never */
+  GMutex lock;                                  /* Protects all below. */
+  GPtrArray *targets;                           /* names */
   Leaf leaves[LUNFS_ARENA_LUNS];
 };
 
@@ -48,7 +48,6 @@ lunfs_tree_new (const LunfsTreeConf *conf)
   LunfsTree *tree = g_new0 (LunfsTree, 1);
 
   tree->conf = *conf;
-  clock_gettime (CLOCK_REALTIME, &tree->born);
   g_mutex_init (&tree->lock);
   tree->targets = g_ptr_array_new_with_free_func (g_free);
   return tree;
@@ -101,6 +100,12 @@ bool
 lunfs_tree_show (LunfsTree *tree, unsigned index)
 {
   return !set_visible (tree, index, true);
+}
+
+void
+lunfs_tree_touch (LunfsTree *tree, unsigned index)
+{
+  atomic_store (&tree->touched_us[index], g_get_real_time ());
 }
 
 void
@@ -290,6 +295,14 @@ lun_of_link (uint64_t ino)
 }
 
 static void
+set_times (struct stat *st, int64_t us)
+{
+  st->st_mtim.tv_sec = us / G_USEC_PER_SEC;
+  st->st_mtim.tv_nsec = us % G_USEC_PER_SEC * 1000;
+  st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+static void
 stat_lun (const LunfsTree *tree, LunfsLun *lun, struct stat *st)
 {
   LunfsGeometry g = { 0 };
@@ -314,11 +327,15 @@ lunfs_tree_stat (LunfsTree *tree, uint64_t ino, struct stat *st)
   st->st_ino = ino;
   st->st_uid = tree->conf.uid;
   st->st_gid = tree->conf.gid;
-  st->st_mtim = st->st_ctim = st->st_atim = tree->born; /* stable: rsync, make and backup tools compare it */
+  set_times (st, tree->conf.born_us);
   if (index_of (tree, ino) >= 0) {
+    int64_t touched_us = atomic_load (&tree->touched_us[index_of (tree, ino)]);
+
     if (!lun && !tree->conf.root_is_file)
       return false;
     stat_lun (tree, lun, st);
+    if (touched_us)
+      set_times (st, touched_us);
   } else if (lun_of_link (ino) >= 0) {
     st->st_mode = S_IFLNK | 0777;
     st->st_nlink = 1;

@@ -29,6 +29,8 @@ typedef struct {
   bool root_is_file;
   bool one_target; /* LUN files stand in the root */
   uint32_t uid, gid, umask;
+  int64_t
+      born_us; /* of the mount, wall clock: what does not change has that time.  rsync, make and backup tools compare it */
 } LunfsTreeConf;
 
 LunfsTree *lunfs_tree_new (const LunfsTreeConf *conf);
@@ -47,6 +49,8 @@ typedef struct {
 void lunfs_tree_add (LunfsTree *tree, unsigned index, const LunfsTreeLun *lun);
 /* It has been up: its name appears.  Returns true if that is new. */
 bool lunfs_tree_show (LunfsTree *tree, unsigned index);
+/* From now on its data may be another: its time of change says so. */
+void lunfs_tree_touch (LunfsTree *tree, unsigned index);
 /* Its names go; the node stays, for those who have the file open and in case it comes back. */
 void lunfs_tree_hide (LunfsTree *tree, unsigned index);
 /* False: @ino is no LUN's. */

@@ -92,9 +92,6 @@ map (int fd, Layout at, GError **error)
   /* What users store is nobody's business who looks at a core dump, and makes it large. */
   if (madvise (arena->chunks, at.total - at.chunks, MADV_DONTDUMP) < 0 && at.total > at.chunks)
     lunfs_debug (SUPERVISOR, "core dumps will hold users' data: %s", g_strerror (errno));
-  /* A child that only lives on for a system call (fuse/expire.c) must not keep the file open, and so its lock. */
-  if (madvise (base, at.total, MADV_DONTFORK) < 0)
-    lunfs_debug (SUPERVISOR, "processes we start will see the arena: %s", g_strerror (errno));
   return arena;
 }
 

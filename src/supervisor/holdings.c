@@ -81,7 +81,9 @@ make_mount (LunfsHoldings *h, const LunfsSettings *settings, const LunfsStored *
     return h->mount != NULL;
   }
   h->mount = lunfs_mount_new (settings, error);
-  if (!h->mount || !lunfs_init_answer (lunfs_mount_fd (h->mount), header, (uint32_t) settings->max_background, error))
+  if (!h->mount
+      || !lunfs_init_answer (lunfs_mount_fd (h->mount), header, (uint32_t) settings->max_background,
+                             settings->cache == LUNFS_CACHE_PAGE, error))
     return false;
   device = lunfs_mount_device (h->mount);
   g_strlcpy (header->device, device ? device : "", sizeof header->device);

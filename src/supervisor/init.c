@@ -3,7 +3,9 @@
  *
  * Left out on purpose: WRITEBACK_CACHE (lies about the end of the file and about sync), ATOMIC_O_TRUNC (then an
  * O_TRUNC open would have to be refused by us), POSIX_LOCKS and FLOCK_LOCKS (the kernel does them locally),
- * AUTO_INVAL_DATA (EXPLICIT_INVAL_DATA instead: sizes change only through us).
+ * AUTO_INVAL_DATA but for the page cache (EXPLICIT_INVAL_DATA instead: sizes change only through us).  There it has readers drop
+ * what is cached of a file with another time of change.  To tell the kernel to do so (NOTIFY_INVAL_INODE) is to wait for pages
+ * that are being read or written, in a state that no kill ends, and whoever answers for those pages must not.
  * HANDLE_KILLPRIV_V2 is there though nothing needs to be stripped: without it the kernel asks for security.capability before
  * each write into its page cache, since there are extended attributes. */
 #include "config.h"
@@ -29,8 +31,7 @@
 
 #define FLAGS_WANTED                                                                                                   \
   (FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT          \
-   | FUSE_EXPLICIT_INVAL_DATA | FUSE_HAS_RESEND | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT                   \
-   | FUSE_HANDLE_KILLPRIV_V2)
+   | FUSE_HAS_RESEND | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_NO_EXPORT_SUPPORT | FUSE_HANDLE_KILLPRIV_V2)
 
 uint64_t
 lunfs_init_flags (uint32_t flags, uint32_t flags2)
@@ -39,10 +40,11 @@ lunfs_init_flags (uint32_t flags, uint32_t flags2)
 }
 
 struct fuse_init_out
-lunfs_init_choose (const struct fuse_init_in *offered, uint32_t max_background)
+lunfs_init_choose (const struct fuse_init_in *offered, uint32_t max_background, bool page_cache)
 {
   struct fuse_init_out out;
-  uint64_t flags = FLAGS_WANTED & lunfs_init_flags (offered->flags, offered->flags2);
+  uint64_t wanted = FLAGS_WANTED | (page_cache ? FUSE_AUTO_INVAL_DATA : FUSE_EXPLICIT_INVAL_DATA);
+  uint64_t flags = wanted & lunfs_init_flags (offered->flags, offered->flags2);
   uint32_t page = (uint32_t) sysconf (_SC_PAGESIZE);
 
   memset (&out, 0, sizeof out);
@@ -163,7 +165,7 @@ note (LunfsArenaHeader *header, const uint8_t *bytes, size_t len, const struct f
 }
 
 bool
-lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_background, GError **error)
+lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_background, bool page_cache, GError **error)
 {
   _Alignas(struct fuse_in_header) uint8_t bytes[READ_BYTES];
   const struct fuse_in_header *request = (const void *) bytes;
@@ -176,7 +178,7 @@ lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_backgroun
       return false;
     memset (&in, 0, sizeof in); /* older kernels send less of it */
     memcpy (&in, request + 1, MIN ((size_t) len - sizeof *request, sizeof in));
-    out = lunfs_init_choose (&in, max_background);
+    out = lunfs_init_choose (&in, max_background, page_cache);
     if (!write_answer (fuse_fd, request->unique, &out, error))
       return false;
     /* A kernel of a later major version takes that as "speak 7" and asks again. */

@@ -21,13 +21,14 @@
 #endif
 
 /* What to answer to @offered.  @max_background is cut to what the protocol can say.  Pure. */
-struct fuse_init_out lunfs_init_choose (const struct fuse_init_in *offered, uint32_t max_background);
+struct fuse_init_out lunfs_init_choose (const struct fuse_init_in *offered, uint32_t max_background, bool page_cache);
 /* The flags of an INIT in either direction as one number; flags2 counts only with FUSE_INIT_EXT. */
 uint64_t lunfs_init_flags (uint32_t flags, uint32_t flags2);
 /* fs.fuse.default_request_timeout and max_request_timeout -> the limit a new mount gets (fs/fuse/inode.c: process_init_limits'
  * rule for a server that asks for none); seconds, 0 = none.  Pure. */
 uint32_t lunfs_init_request_timeout (uint32_t default_s, uint32_t max_s);
 /* Read the first request from @fuse_fd, answer it, note request and agreement in @header. */
-bool lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_background, GError **error);
+bool lunfs_init_answer (int fuse_fd, LunfsArenaHeader *header, uint32_t max_background, bool page_cache,
+                        GError **error);
 
 #endif

@@ -153,6 +153,7 @@ set_up (LunfsWorker *w, GError **error)
     .uid = w->settings->uid,
     .gid = w->settings->gid,
     .umask = w->settings->umask,
+    .born_us = header->started_us,
   };
   w->tree = ops_conf.tree = lunfs_tree_new (&tree_conf);
   w->se = lunfs_ops_session_new (&ops_conf, w->fds.fuse_fd, header->init_request, header->init_bytes,

@@ -59,7 +59,7 @@ init (FuzzBytes *in, const int fd[2])
   } answer;
 
   send_packets (in, fd[1]);
-  if (!lunfs_init_answer (fd[0], header, max_background, &error)) {
+  if (!lunfs_init_answer (fd[0], header, max_background, false, &error)) {
     must (error && header->init_bytes == 0 && header->max_write == 0);
   } else {
     must (recv (fd[1], &answer, sizeof answer, 0) == sizeof answer && answer.header.len == sizeof answer);

@@ -50,7 +50,7 @@ offer (uint32_t minor, uint64_t flags)
 START_TEST (test_choose)
 {
   struct fuse_init_in in = offer (cases[_i].minor, cases[_i].offered);
-  struct fuse_init_out out = lunfs_init_choose (&in, 256);
+  struct fuse_init_out out = lunfs_init_choose (&in, 256, false);
   uint64_t flags = lunfs_init_flags (out.flags, out.flags2);
 
   ck_assert_uint_eq (flags, cases[_i].flags);
@@ -67,13 +67,24 @@ START_TEST (test_choose)
 }
 END_TEST
 
+START_TEST (test_page_cache)
+{
+  struct fuse_init_in in = offer (45, ALL_BITS);
+  struct fuse_init_out out = lunfs_init_choose (&in, 256, true);
+  uint64_t flags = lunfs_init_flags (out.flags, out.flags2);
+
+  ck_assert (flags & FUSE_AUTO_INVAL_DATA);
+  ck_assert (!(flags & FUSE_EXPLICIT_INVAL_DATA));
+}
+END_TEST
+
 START_TEST (test_background)
 {
   static const struct {
     uint32_t asked, background, congestion;
   } t[] = { { 0, 1, 1 }, { 1, 1, 1 }, { 12, 12, 9 }, { 65535, 65535, 49151 }, { 100000, 65535, 49151 } };
   struct fuse_init_in in = offer (38, ALL_BITS);
-  struct fuse_init_out out = lunfs_init_choose (&in, t[_i].asked);
+  struct fuse_init_out out = lunfs_init_choose (&in, t[_i].asked, false);
 
   ck_assert_uint_eq (out.max_background, t[_i].background);
   ck_assert_uint_eq (out.congestion_threshold, t[_i].congestion);
@@ -108,7 +119,7 @@ START_TEST (test_answer)
 
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_SEQPACKET, 0, s), 0);
   ck_assert_int_eq (write (s[1], &r, sizeof r), sizeof r);
-  ck_assert_msg (lunfs_init_answer (s[0], &arena, 64, &error), "%s", error ? error->message : "");
+  ck_assert_msg (lunfs_init_answer (s[0], &arena, 64, false, &error), "%s", error ? error->message : "");
   ck_assert_int_eq (read (s[1], &a, sizeof a), sizeof a);
   ck_assert_uint_eq (a.header.unique, 2);
   ck_assert_uint_eq (a.header.len, sizeof a);
@@ -134,7 +145,7 @@ START_TEST (test_answer_refuses)
     r.header.len--;
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_SEQPACKET, 0, s), 0);
   ck_assert_int_eq (write (s[1], &r, sizeof r), sizeof r);
-  ck_assert (!lunfs_init_answer (s[0], &arena, 64, &error));
+  ck_assert (!lunfs_init_answer (s[0], &arena, 64, false, &error));
   ck_assert_int_eq (error->code, LUNFS_EXIT_MOUNT);
   ck_assert_uint_eq (arena.init_bytes, 0);
   close (s[0]);
@@ -168,6 +179,7 @@ main (void)
   Suite *suite = suite_create ("init");
   TCase *tc = tcase_create ("init");
   tcase_add_loop_test (tc, test_choose, 0, G_N_ELEMENTS (cases));
+  tcase_add_test (tc, test_page_cache);
   tcase_add_loop_test (tc, test_background, 0, 5);
   tcase_add_test (tc, test_answer);
   tcase_add_loop_test (tc, test_answer_refuses, 0, 3);

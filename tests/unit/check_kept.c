@@ -64,21 +64,11 @@ no_clock (void *user)
   return 1;
 }
 
-/* The child is the worker here: it has the arena, too. */
-static LunfsArena *
-shared_arena (void)
-{
-  LunfsArena *a = lunfs_arena_create (0, NULL);
-
-  ck_assert_int_eq (madvise (a->header, a->mapped_bytes, MADV_DOFORK), 0);
-  return a;
-}
-
 static void
 setup (void)
 {
   lane = lunfs_lane_new (0, no_clock, NULL);
-  arena = shared_arena ();
+  arena = lunfs_arena_create (0, NULL);
   book = mmap (NULL, sizeof *book, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ck_assert_ptr_ne ((void *) book, MAP_FAILED);
 }
@@ -487,7 +477,7 @@ live (unsigned seed)
 START_TEST (test_killed)
 {
   GRand *rnd = g_rand_new_with_seed ((guint32) _i);
-  LunfsArena *copy = shared_arena ();
+  LunfsArena *copy = lunfs_arena_create (0, NULL);
   uint64_t before = 0;
   unsigned idle = 0;
 
@@ -771,7 +761,7 @@ check_moment (Seen *seen, LunfsArenaPage *records, const char *when)
 
 START_TEST (test_stepped)
 {
-  Seen seen = { .copy = shared_arena (),
+  Seen seen = { .copy = lunfs_arena_create (0, NULL),
                 .records_bytes = arena->header->nchunks * LUNFS_PAGES_PER_CHUNK * sizeof *arena->pages };
   LunfsArenaPage *records = g_malloc0 (seen.records_bytes);
   unsigned steps = 0;
