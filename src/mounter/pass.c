@@ -53,14 +53,10 @@ bool
 lunfs_pass_send (int sock, const char *text, const int *fds, unsigned nfds)
 {
   struct iovec iov = { (void *) text, strlen (text) + 1 };
-  Ancillary control = { 0 };
-  struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+  struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+  LunfsFdPass space;
 
-  m.msg_controllen = CMSG_SPACE (nfds * sizeof *fds);
-  control.head.cmsg_level = SOL_SOCKET;
-  control.head.cmsg_type = SCM_RIGHTS;
-  control.head.cmsg_len = CMSG_LEN (nfds * sizeof *fds);
-  memcpy (CMSG_DATA (&control.head), fds, nfds * sizeof *fds);
+  lunfs_fdpass_attach (&m, fds, nfds, &space);
   return sendmsg (sock, &m, MSG_NOSIGNAL) >= 0;
 }
 

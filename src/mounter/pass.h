@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "util/fdpass.h"
+
 /* /dev/fuse, arena and settings; a service manager's client sends one at a time. */
-#define LUNFS_PASS_MAX 4
+#define LUNFS_PASS_MAX LUNFS_FDPASS_MAX
 
 typedef struct {
   char text[512];

@@ -4,6 +4,7 @@
 #include "supervisor/notify.h"
 
 #include "lunfs/log.h"
+#include "util/fdpass.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,10 +101,7 @@ transmit (const LunfsNotify *n, const char *lines, int fd)
 {
   struct timeval patience = { .tv_sec = 1 };
   struct iovec iov = { (void *) lines, strlen (lines) };
-  union {
-    struct cmsghdr head;
-    char space[CMSG_SPACE (sizeof fd)];
-  } control = { 0 };
+  LunfsFdPass space;
   struct msghdr m = {
     .msg_name = (void *) &n->address, .msg_namelen = n->address_bytes, .msg_iov = &iov, .msg_iovlen = 1
   };
@@ -112,14 +110,8 @@ transmit (const LunfsNotify *n, const char *lines, int fd)
 
   if (sock < 0)
     return false;
-  if (fd >= 0) {
-    m.msg_control = &control;
-    m.msg_controllen = sizeof control.space;
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN (sizeof fd);
-    memcpy (CMSG_DATA (&control.head), &fd, sizeof fd);
-  }
+  if (fd >= 0)
+    lunfs_fdpass_attach (&m, &fd, 1, &space);
   setsockopt (sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   ok = sendmsg (sock, &m, MSG_NOSIGNAL) >= 0;
   if (!ok)
