@@ -81,7 +81,7 @@ typedef struct {
       request_timeout_s; /* the kernel ends the mount if a request is not answered within that; 0 = no such limit */
   int64_t started_us;    /* wall clock, for the status file */
   LunfsArenaUpgrade upgrade;
-  /* The supervisor writes these while no worker runs. */
+  /* The supervisor writes these while no worker runs, or while it waits to become the next one (LUNFS_MSG_FOLLOW). */
   uint32_t last_crashed; /* bool: the last worker ended by a fault of its own (supervisor/ending.h) */
   uint32_t last_signal;  /* that ended the last worker; 0 = it exited by itself, or there was none */
   uint32_t last_status;  /* its exit status else */

@@ -32,13 +32,14 @@ lunfs_core_lands_on (const char *pattern, const char *mountpoint)
 }
 
 void
-lunfs_core_keep_off (const char *mountpoint, LunfsCoreLimit *limit)
+lunfs_core_keep_off (const char *mountpoint, pid_t pid, LunfsCoreLimit *limit)
 {
   g_autofree char *pattern = NULL;
   struct rlimit r;
   bool off;
 
-  if (!g_file_get_contents ("/proc/sys/kernel/core_pattern", &pattern, NULL, NULL) || getrlimit (RLIMIT_CORE, &r) < 0)
+  if (!g_file_get_contents ("/proc/sys/kernel/core_pattern", &pattern, NULL, NULL)
+      || prlimit (pid, RLIMIT_CORE, NULL, &r) < 0)
     return;
   if (!limit->known)
     limit->soft = r.rlim_cur;
@@ -49,5 +50,5 @@ lunfs_core_keep_off (const char *mountpoint, LunfsCoreLimit *limit)
     limit->said = true;
   }
   r.rlim_cur = off ? 0 : limit->soft;
-  setrlimit (RLIMIT_CORE, &r);
+  prlimit (pid, RLIMIT_CORE, &r, NULL);
 }

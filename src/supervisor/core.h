@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 /* The soft limit that was found; zeroed at first. */
 typedef struct {
@@ -15,7 +16,8 @@ typedef struct {
 
 /* @pattern: /proc/sys/kernel/core_pattern.  Relative ones are meant for a process whose working directory is /. */
 bool lunfs_core_lands_on (const char *pattern, const char *mountpoint);
-/* Before each worker starts, since the pattern may change: no core dumps from here on, if they would land on @mountpoint. */
-void lunfs_core_keep_off (const char *mountpoint, LunfsCoreLimit *limit);
+/* Before each worker starts, since the pattern may change: no core dumps of @pid (0 = us) and its children from here on, if they
+ * would land on @mountpoint. */
+void lunfs_core_keep_off (const char *mountpoint, pid_t pid, LunfsCoreLimit *limit);
 
 #endif

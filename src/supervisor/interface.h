@@ -2,7 +2,7 @@
 /* What a worker and a supervisor of two versions must agree on to work together: the layout of the arena, the words between
  * them, the text of the settings.  "lunfs --worker-interface" prints it in one line:
  *
- *   lunfs-worker-interface version=0.1.0 protocol=1 settings=1 arena=3 layout=2f1c09ab
+ *   lunfs-worker-interface version=0.1.0 protocol=2 settings=1 arena=3 layout=2f1c09ab
  *
  * All numbers have to be equal: there is no translation, so nothing is ever guessed.  Raise LUNFS_PROTOCOL when
  * LunfsMessage, LunfsWorkerFds or what a message means changes, LUNFS_SETTINGS_FORMAT when a key of the settings gets
@@ -12,7 +12,7 @@
 
 #include "lunfs/arena.h"
 
-#define LUNFS_PROTOCOL 1
+#define LUNFS_PROTOCOL 2
 #define LUNFS_SETTINGS_FORMAT 1
 
 typedef struct {

@@ -92,7 +92,7 @@ spawn (Keeper *k, GError **error)
   }
   fds.control_fd = pair[1];
   k->arena->header->worker_count++;
-  lunfs_core_keep_off (k->settings->mountpoint, &k->core_limit);
+  lunfs_core_keep_off (k->settings->mountpoint, 0, &k->core_limit);
   pid = lunfs_spawn_worker (lunfs_upgrade_program (k->upgrade), &fds, !k->settings->foreground, k->keep_stderr, error);
   close (pair[1]);
   if (pid < 0) {
@@ -101,10 +101,16 @@ spawn (Keeper *k, GError **error)
   }
   k->worker = pid;
   k->control_fd = pair[0];
+  return true;
+}
+
+/* A new worker: its own process, or the one that has left. */
+static void
+note_start (Keeper *k)
+{
   lunfs_pulse_answered (&k->pulse);
   tell_stored (k);
-  lunfs_debug (SUPERVISOR, "worker %ld started, number %u", (long) pid, k->arena->header->worker_count);
-  return true;
+  lunfs_debug (SUPERVISOR, "worker %ld started, number %u", (long) k->worker, k->arena->header->worker_count);
 }
 
 static void
@@ -112,8 +118,10 @@ start (Keeper *k)
 {
   g_autoptr (GError) error = NULL;
 
-  if (spawn (k, &error))
+  if (spawn (k, &error)) {
+    note_start (k);
     return;
+  }
   lunfs_error ("%s", error->message);
   g_strlcpy (k->ended, "it could not be started", sizeof k->ended);
   handle (k, LUNFS_EVENT_EXITED, 0);
@@ -131,13 +139,28 @@ notify_serving (const Keeper *k)
   lunfs_notify_say (k->notify, status);
 }
 
+/* If it does not hear it, its exit follows. */
+static void
+let_follow (Keeper *k)
+{
+  const LunfsProgram *program = lunfs_upgrade_program (k->upgrade);
+
+  lunfs_core_keep_off (k->settings->mountpoint, k->worker, &k->core_limit);
+  lunfs_ending_note (k->arena->header, 0);
+  k->arena->header->worker_count++;
+  if (lunfs_message_send_fd (k->control_fd, LUNFS_MSG_FOLLOW, program->path, program->fd))
+    note_start (k);
+  else
+    lunfs_debug (SUPERVISOR, "the worker does not hear that it should become the next one");
+}
+
 static void
 read_control (Keeper *k)
 {
   LunfsMessage m;
 
   while (k->control_fd >= 0) {
-    switch (lunfs_message_receive (k->control_fd, &m)) {
+    switch (lunfs_message_receive (k->control_fd, &m, NULL)) {
     case LUNFS_RECEIVED_NONE:
       return;
     case LUNFS_RECEIVED_END:
@@ -213,7 +236,7 @@ reap (Keeper *k)
     return;
   read_control (k); /* its last words are still in the socket */
   close_control (k);
-  peaceful = (k->policy.stopped || k->policy.left) && WIFEXITED (state) && WEXITSTATUS (state) == 0;
+  peaceful = k->policy.stopped && WIFEXITED (state) && WEXITSTATUS (state) == 0;
   describe_end (k, state);
   handle (k, LUNFS_EVENT_EXITED, WIFSIGNALED (state) ? WTERMSIG (state) : 0);
   if (!peaceful)
@@ -348,6 +371,8 @@ act (Keeper *k, unsigned actions)
   act_upgrade (k, actions);
   if (actions & LUNFS_DO_START)
     start (k);
+  if (actions & LUNFS_DO_FOLLOW)
+    let_follow (k);
   if (actions & LUNFS_DO_UNMOUNT)
     try_unmount (k);
   if (actions & LUNFS_DO_STOP)

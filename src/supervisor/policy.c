@@ -13,11 +13,13 @@
  *          TICK linger_until           FLUSH   STOP with what is left of the limit
  *          TERMINATE                   FLUSH   the same
  * FLUSH    EXITED, time left           FLUSH   start again, STOP with the rest: dirty data is still in the arena
+ *          LEFT, time left             FLUSH   FOLLOW, STOP with the rest
  *          STOPPED                     END
  *          TERMINATE                   END     STOP at once
  *          TICK kill_at                END     KILL
  * END      EXITED                      DONE    FINISH
  *          TERMINATE                   END     STOP at once
+ *          LEFT                        END     KILL
  *          TICK kill_at                END     KILL; DONE if it was killed already
  *
  * (*) The back-off grows with each worker in a row that dies young: the next one may well die of the same.  SIGKILL to one that
@@ -31,7 +33,9 @@
  *                                      START   (no worker runs: in a back-off) start at once
  *          MISFIT                      NONE
  *          TICK step_at                NONE    ABANDON; no answer
- * LEAVE    EXITED                      START   start at once, whether it has said LEFT or died
+ * LEAVE    LEFT                        START   SWITCH, FOLLOW: the same process goes on as the new program.  So somebody always has
+ *                                              the mount, and sees to it if we are killed
+ *          EXITED                      START   start at once
  *          TICK step_at                LEAVE   KILL; its exit follows
  * START    (the worker is started)     START   SWITCH
  *          SERVING                     TRIAL   UPGRADED
@@ -226,7 +230,7 @@ start_again (LunfsPolicy *p, int killed_by, int64_t now_us)
   return 0;
 }
 
-/* Another worker follows.  One that left for it, or that the upgrade is to blame for, costs no pause. */
+/* Another worker follows.  One that was to leave for it, or that the upgrade is to blame for, costs no pause. */
 static unsigned
 succeed (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
@@ -234,7 +238,7 @@ succeed (LunfsPolicy *p, int killed_by, int64_t now_us)
 
   if (p->step == LUNFS_STEP_LEAVE)
     set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
-  else if (!is_new && !p->left)
+  else if (!is_new)
     return start_again (p, killed_by, now_us);
   p->start_at = now_us;
   if (!is_new)
@@ -357,7 +361,7 @@ start (LunfsPolicy *p, int64_t now_us)
 
   p->start_at = LUNFS_NEVER;
   p->running = true;
-  p->serving = p->stopped = p->killed = p->left = false;
+  p->serving = p->stopped = p->killed = false;
   p->started_us = now_us;
   if (p->step == LUNFS_STEP_START) {
     set_step (p, LUNFS_STEP_START, now_us + NEW_SERVES_WITHIN_US);
@@ -370,7 +374,7 @@ start (LunfsPolicy *p, int64_t now_us)
   return actions;
 }
 
-/* Its exit follows and is the last.  One that cannot even die waits for something: perhaps for our unmount. */
+/* KILL: its exit follows and is the last.  One that cannot even die waits for something: perhaps for our unmount. */
 static unsigned
 kill_worker (LunfsPolicy *p, int status, LunfsPolicyCause cause, int64_t now_us)
 {
@@ -383,6 +387,19 @@ kill_worker (LunfsPolicy *p, int status, LunfsPolicyCause cause, int64_t now_us)
   p->killed = true;
   p->kill_at = now_us + REAP_WITHIN_US;
   return LUNFS_DO_KILL;
+}
+
+/* One that has been killed (LEAVE, step_at has passed) cannot hear FOLLOW. */
+static unsigned
+on_left (LunfsPolicy *p, int64_t now_us)
+{
+  if (p->killed || (p->step == LUNFS_STEP_LEAVE && p->step_at == LUNFS_NEVER))
+    return 0;
+  if (p->phase == LUNFS_PHASE_END || (p->phase == LUNFS_PHASE_FLUSH && now_us >= p->kill_at - KILL_GRACE_US))
+    return kill_worker (p, LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, now_us);
+  if (p->step == LUNFS_STEP_LEAVE)
+    set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
+  return (start (p, now_us) & ~(unsigned) LUNFS_DO_START) | LUNFS_DO_FOLLOW;
 }
 
 static unsigned
@@ -430,8 +447,7 @@ lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t 
   case LUNFS_EVENT_MISFIT:
     return on_misfit (p);
   case LUNFS_EVENT_LEFT:
-    p->left = true;
-    return 0;
+    return on_left (p, now_us);
   }
   return 0;
 }

@@ -17,7 +17,7 @@ typedef enum {
   LUNFS_EVENT_UPGRADE,   /* somebody asks for the newly installed program */
   LUNFS_EVENT_FITS,      /* it can take over */
   LUNFS_EVENT_MISFIT,    /* it cannot */
-  LUNFS_EVENT_LEFT,      /* the worker's message: it exits for its successor */
+  LUNFS_EVENT_LEFT,      /* the worker's message: it waits to become its successor */
 } LunfsPolicyEvent;
 
 /* Actions, to be done in this order: first those of an upgrade, then the others as they stand. */
@@ -36,6 +36,7 @@ enum {
   LUNFS_DO_SWITCH = 1 << 11,    /* workers are the new program from now on */
   LUNFS_DO_FALL_BACK = 1 << 12, /* workers are the former program again */
   LUNFS_DO_UPGRADED = 1 << 13,  /* the new worker serves */
+  LUNFS_DO_FOLLOW = 1 << 14,    /* instead of START: the worker that has left becomes the next one */
 };
 
 /* In quarters, each of which may be shorter (worker/leave.c): one to synchronise, while users are served.  Two for what is under
@@ -47,7 +48,7 @@ typedef enum {
   LUNFS_STEP_NONE,
   LUNFS_STEP_CHECK, /* the new program is asked */
   LUNFS_STEP_LEAVE, /* the worker was asked to leave */
-  LUNFS_STEP_START, /* it is gone; the new one starts */
+  LUNFS_STEP_START, /* it has left, or is gone; the new one starts */
   LUNFS_STEP_TRIAL, /* that serves, for a short time so far */
 } LunfsUpgradeStep;
 
@@ -94,7 +95,6 @@ typedef struct {
 
   LunfsUpgradeStep step;
   int64_t step_at; /* when the step has taken too long; TRIAL: long enough */
-  bool left;       /* this worker has said LEFT */
 } LunfsPolicy;
 
 /* Sets waited_for; a process in the foreground clears it. */

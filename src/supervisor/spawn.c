@@ -107,10 +107,9 @@ lunfs_spawn_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool
 /* ---- worker ---- */
 
 void
-lunfs_worker_exec_again (const LunfsWorkerFds *fds)
+lunfs_worker_exec_again (const LunfsWorkerFds *fds, const LunfsProgram *program)
 {
   const int keep[NFDS] = { fds->fuse_fd, fds->arena_fd, fds->settings_fd, fds->control_fd };
-  g_autoptr (LunfsProgram) own = lunfs_program_own ();
   char value[96];
 
 #ifdef SYS_close_range
@@ -121,7 +120,7 @@ lunfs_worker_exec_again (const LunfsWorkerFds *fds)
   snprintf (value, sizeof value, "%d,%d,%d,%d;%d,%d", keep[0], keep[1], keep[2], keep[3], LUNFS_PROTOCOL,
             LUNFS_SETTINGS_FORMAT);
   setenv (LUNFS_WORKER_ENV, value, 1);
-  lunfs_program_exec (own, -1, NULL);
+  lunfs_program_exec (program, program->fd, NULL);
   _exit (EXEC_FAILED);
 }
 

@@ -13,7 +13,8 @@
 pid_t lunfs_spawn_worker (const LunfsProgram *program, const LunfsWorkerFds *fds, bool quiet, bool keep_stderr,
                           GError **error);
 
-/* In a worker: it begins anew, as its own successor, in the same process.  Threads, memory and all but @fds are gone. */
-void lunfs_worker_exec_again (const LunfsWorkerFds *fds) G_GNUC_NORETURN;
+/* In a worker: it begins anew as @program, as its own successor, in the same process.  Threads, memory and all but @fds are gone.
+ * If that fails it exits with 127. */
+void lunfs_worker_exec_again (const LunfsWorkerFds *fds, const LunfsProgram *program) G_GNUC_NORETURN;
 
 #endif

@@ -22,7 +22,10 @@ typedef enum {
   LUNFS_MSG_UPGRADE = 5, /* worker -> supervisor: lunfsctl asks for the newly installed program */
   LUNFS_MSG_LEAVE = 6, /* supervisor -> worker: read no more requests, answer those that were read, leave the rest to a
                             successor; within limit_ms */
-  LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It exits with status 0. */
+  LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It touches nothing any more and
+                            waits for FOLLOW, or for the supervisor's death. */
+  LUNFS_MSG_FOLLOW = 8, /* supervisor -> worker: become your own successor: the program in the descriptor that comes along, text =
+                            its path; without one: the program it is */
   LUNFS_MSG_PING = 20,   /* supervisor -> worker: do control thread and lanes still turn? (supervisor/pulse.h) */
   LUNFS_MSG_PONG = 21,   /* worker -> supervisor: yes */
   LUNFS_MSG_STORED = 22, /* supervisor -> worker: status: when I am gone, will a successor go on with the mount? */
@@ -39,8 +42,11 @@ typedef enum { LUNFS_RECEIVED_NONE, LUNFS_RECEIVED_MESSAGE, LUNFS_RECEIVED_END }
 
 /* Neither waits.  @text may be NULL and is cut to size.  False: the other end is gone or does not read. */
 bool lunfs_message_send (int control_fd, LunfsMessageType type, int status, uint32_t limit_ms, const char *text);
-/* END: the other process is gone. */
-LunfsReceived lunfs_message_receive (int control_fd, LunfsMessage *out);
+/* With a descriptor; @fd < 0: without. */
+bool lunfs_message_send_fd (int control_fd, LunfsMessageType type, const char *text, int fd);
+/* END: the other process is gone.  *out_fd: the descriptor that came along, the caller's, close-on-exec; -1 = none.  NULL: none is
+ * taken. */
+LunfsReceived lunfs_message_receive (int control_fd, LunfsMessage *out, int *out_fd);
 
 /* What the worker is started with: the inherited descriptors. */
 typedef struct {

@@ -7,7 +7,9 @@
  *   answer those that were read      half of the limit; STALLED_MS if all that are left wait for a LUN without a session:
  *                                    they would wait for the target
  *   quiet sessions, log out          session/leave.c; what is left of the limit
- *   LEFT, _exit                      nothing is taken apart: all that a successor needs is in the arena
+ *   LEFT                             nothing is taken apart: all that a successor needs is in the arena
+ *   FOLLOW, exec                     this process becomes the successor.  Until then it is the one that sees to the mount if the
+ *                                    supervisor is killed (orphan.c)
  *
  * What is dirty by then is not written: it stays where it is.  Requests that are left unanswered are asked for again by the successor,
  * as after a crash.  Control thread; it looks every millisecond, since what it waits for ends on several threads. */
@@ -16,9 +18,9 @@
 #include "worker/worker-private.h"
 
 #include "lunfs/log.h"
+#include "supervisor/spawn.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define LOOK_MS 1
 #define STALLED_MS 250 /* a session that is just being set up comes up in that */
@@ -73,8 +75,8 @@ nothing (void *user)
 {
 }
 
-static void G_GNUC_NORETURN
-leave (LunfsWorker *w)
+static void
+say_left (LunfsWorker *w)
 {
   unsigned left =
       lunfs_channel_unanswered (w->channel) + lunfs_ops_under_way (w->ops) + lunfs_ops_waiting_opens (w->ops);
@@ -83,9 +85,17 @@ leave (LunfsWorker *w)
        i++) /* an answer is counted before it is sent: each lane has ended its last one */
     lunfs_lane_call (w->lanes[i], nothing, NULL);
   w->arena->header->upgrade.clean = left == 0;
-  if (!lunfs_message_send (w->fds.control_fd, LUNFS_MSG_LEFT, (int) left, 0, NULL) && !w->stored)
-    lunfs_worker_stay (w);
-  _exit (0);
+  lunfs_debug (CONTROL, "has left; waiting for the program to become");
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_LEFT, (int) left, 0, NULL); /* not heard: orphan.c */
+}
+
+void
+lunfs_worker_follow (LunfsWorker *w, char *path, int program_fd)
+{
+  g_autoptr (LunfsProgram) own = lunfs_program_own ();
+  const LunfsProgram passed = { .path = path, .fd = program_fd };
+
+  lunfs_worker_exec_again (&w->fds, program_fd >= 0 ? &passed : own);
 }
 
 static gboolean
@@ -97,7 +107,8 @@ gone_cb (gpointer user)
     return G_SOURCE_REMOVE;
   if (atomic_load (&w->rows_here) > 0 && g_get_monotonic_time () < w->stop_at_us)
     return G_SOURCE_CONTINUE;
-  leave (w);
+  say_left (w);
+  return G_SOURCE_REMOVE;
 }
 
 static void /* lane */

@@ -18,18 +18,18 @@
 
 /* It has stopped reading, and perhaps logged out, for a successor that will not come.  One that begins anew finds in the arena
  * what that one would have found, and then that it is an orphan. */
-void
-lunfs_worker_stay (LunfsWorker *w)
+static void G_GNUC_NORETURN
+stay (LunfsWorker *w)
 {
   LunfsArenaHeader *h = w->arena->header;
+  g_autoptr (LunfsProgram) own = lunfs_program_own ();
 
   lunfs_notice ("the supervisor is gone in the middle of an upgrade: serving %s again", w->settings->mountpoint);
-  lunfs_upgrade_end_interrupted (&h->upgrade);
   h->upgrade.clean = 0;
   h->last_signal = h->last_status = h->last_crashed = 0;
   h->worker_count++;
   lunfs_control_free (w->control);
-  lunfs_worker_exec_again (&w->fds);
+  lunfs_worker_exec_again (&w->fds, own);
 }
 
 static void
@@ -66,7 +66,8 @@ lunfs_worker_orphaned (LunfsWorker *w)
     _exit (LUNFS_EXIT_FAILED);
   }
   if (w->leave_limit_ms && !w->stopping)
-    lunfs_worker_stay (w);
+    stay (w);
+  lunfs_upgrade_end_interrupted (&w->arena->header->upgrade);
   w->orphaned = true;
   w->orphan_until_us = g_get_monotonic_time () + (ours ? w->settings->stop_timeout * G_USEC_PER_SEC / 2 : 0);
   lunfs_error ("the supervisor is gone, and with it what would start another worker: flushing and unmounting %s%s",

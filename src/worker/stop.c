@@ -105,7 +105,7 @@ stop_channel (void *user)
 void
 lunfs_worker_stop (LunfsWorker *w, uint32_t limit_ms)
 {
-  if (w->leaving && getppid () == w->supervisor) /* its successor will do so */
+  if (w->leaving && getppid () == w->supervisor) /* who comes after it will do so */
     return;
   if (w->stopping) {
     if (limit_ms == 0) {

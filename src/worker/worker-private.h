@@ -190,8 +190,6 @@ void lunfs_worker_ping (LunfsWorker *w);
 /* orphan.c */
 /* The supervisor is gone.  May not return. */
 void lunfs_worker_orphaned (LunfsWorker *w);
-/* The same while we leave (leave.c) and nobody keeps the mount for another. */
-void lunfs_worker_stay (LunfsWorker *w) G_GNUC_NORETURN;
 /* After the flush: what the supervisor would have tidied up. */
 void lunfs_worker_orphan_end (LunfsWorker *w);
 
@@ -204,6 +202,8 @@ void lunfs_worker_unmounted (void *user); /* lane */
 /* leave.c */
 /* End within @limit_ms for a successor; no request is answered because of it. */
 void lunfs_worker_leave (LunfsWorker *w, uint32_t limit_ms);
+/* After that: become the successor: the program at @path, open as @program_fd; -1: the program that this one is. */
+void lunfs_worker_follow (LunfsWorker *w, char *path, int program_fd) G_GNUC_NORETURN;
 void lunfs_worker_row_quiet (LunfsRow *row); /* lane */
 void lunfs_worker_row_left (LunfsRow *row);  /* lane */
 

@@ -27,13 +27,16 @@ control_cb (gint fd, GIOCondition condition, gpointer user)
 {
   LunfsWorker *w = user;
   LunfsMessage message;
+  int passed_fd;
 
-  switch (lunfs_message_receive (fd, &message)) {
+  switch (lunfs_message_receive (fd, &message, &passed_fd)) {
   case LUNFS_RECEIVED_MESSAGE:
     if (message.type == LUNFS_MSG_STOP)
       lunfs_worker_stop (w, message.limit_ms);
     else if (message.type == LUNFS_MSG_LEAVE)
       lunfs_worker_leave (w, message.limit_ms);
+    else if (message.type == LUNFS_MSG_FOLLOW)
+      lunfs_worker_follow (w, message.text, passed_fd);
     else if (message.type == LUNFS_MSG_PING)
       lunfs_worker_ping (w);
     else if (message.type == LUNFS_MSG_STORED)

@@ -4,7 +4,7 @@
 # a worker that is leaving when its supervisor is killed stays, since nobody comes after it.
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
-test_limit 150
+test_limit 180
 not_under_valgrind "it reports the crashes"
 requires jq
 ulimit -c 0
@@ -73,3 +73,22 @@ for what in idle used; do
   ! mounted "$mnt" || fail "still mounted"
   cmp -n 1048576 "$scratch/new" "$disk" || fail "what was acknowledged is lost"
 done
+
+say "the supervisor is killed between a worker that has left and the next one: what was not synchronised is not lost"
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o cache_write_delay=60000,stop_timeout=40,debug=control
+lun_up "$mnt" 1
+head -c 1M /dev/urandom >"$scratch/new"
+dd if="$scratch/new" of="$file" bs=4k oflag=direct conv=notrunc status=none
+wrk=$(worker "$mnt")
+sup=$(supervisor "$mnt")
+stop_answering
+kill -USR2 "$sup"
+wait_for "logged '$mnt' 'takes over from'" 10
+kill -STOP "$sup"
+wait_for "! alive $wrk || logged '$mnt' 'waiting for the program to become'" 20
+kill -KILL "$sup"
+wait_for "! alive $wrk || logged '$mnt' 'what would start another worker'" 10
+answer_again
+wait_for "! alive $wrk" 40
+! mounted "$mnt" || fail "still mounted"
+cmp -n 1048576 "$scratch/new" "$disk" || fail "what was acknowledged is lost"

@@ -76,11 +76,12 @@ messages (FuzzBytes *in, const int fd[2])
   unsigned sent = send_packets (in, fd[1]), received = 0;
   LunfsReceived got;
   LunfsMessage m;
+  int passed;
 
   must (lunfs_message_send (fd[0], LUNFS_MSG_SETTLED, 7, 9, "text"));
-  while ((got = lunfs_message_receive (fd[0], &m)) == LUNFS_RECEIVED_MESSAGE) {
+  while ((got = lunfs_message_receive (fd[0], &m, &passed)) == LUNFS_RECEIVED_MESSAGE) {
     received++;
-    must (memchr (m.text, 0, sizeof m.text));
+    must (memchr (m.text, 0, sizeof m.text) && passed == -1);
   }
   must (got == LUNFS_RECEIVED_END && received <= sent);
 }

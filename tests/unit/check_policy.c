@@ -25,6 +25,7 @@
 #define SWITCH LUNFS_DO_SWITCH
 #define BACK LUNFS_DO_FALL_BACK
 #define UPGRADED LUNFS_DO_UPGRADED
+#define FOLLOW LUNFS_DO_FOLLOW
 
 #define TICK LUNFS_EVENT_TICK
 #define SERVING LUNFS_EVENT_SERVING
@@ -160,8 +161,8 @@ static const Story stories[] = {
 /* What follows is told of a mount that serves: ready at 0, its worker started long ago. */
 static const Story upgrades[] = {
   { "upgraded", -1, 0, 0, 0,
-    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 21, EXITED, 0, 0 },
-      { 21, TICK, 0, START | SWITCH }, { 30, SERVING, 0, UPGRADED }, { 50, SETTLED, 0, 0 }, { 10029, TICK, 0, 0 },
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH },
+      { 21, TICK, 0, 0 }, { 30, SERVING, 0, UPGRADED }, { 50, SETTLED, 0, 0 }, { 10029, TICK, 0, 0 },
       { 10030, TICK, 0, CONFIRM }, { 10040, EXITED, 0, 0 }, { 10040, TICK, 0, START } } },
   { "upgraded twice", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 21, EXITED, 0, 0 }, { 21, TICK, 0, START | SWITCH },
@@ -179,16 +180,25 @@ static const Story upgrades[] = {
     { { 1, UPGRADE, 0, CHECK }, { 5000, TICK, 0, 0 }, { 5001, TICK, 0, ABANDON }, { 5002, FITS, 0, 0 } } },
   { "the worker dies while the new program is asked", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 5, EXITED, 0, 0 }, { 5, TICK, 0, START }, { 7, SERVING, 0, 0 },
-      { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 21, EXITED, 0, 0 }, { 21, TICK, 0, START | SWITCH } } },
+      { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH } } },
   { "dies while leaving", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
       { 30, SERVING, 0, UPGRADED } } },
+  { "leaves too late", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 6009, TICK, 0, KILL }, { 6010, LEFT, 0, 0 },
+      { 6011, EXITED, SIGKILL, 0 }, { 6011, TICK, 0, START | SWITCH } } },
   { "never leaves", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 6008, TICK, 0, 0 }, { 6009, TICK, 0, KILL },
       { 9999, TICK, 0, 0 }, { 10000, EXITED, 0, 0 }, { 10000, TICK, 0, START | SWITCH } } },
   { "the new worker dies at once", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
       { 30, EXITED, 0, BACK }, { 30, TICK, 0, START }, { 35, SERVING, 0, 0 }, { 36, UPGRADE, 0, CHECK } } },
+  { "cannot become the new one", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 21, EXITED, 0, BACK },
+      { 21, TICK, 0, START }, { 10020, TICK, 0, 0 } } },
+  { "becomes the new one, which never serves", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 10019, TICK, 0, 0 },
+      { 10020, TICK, 0, KILL }, { 10021, EXITED, SIGKILL, BACK } } },
   { "the new worker dies soon", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
       { 30, SERVING, 0, UPGRADED }, { 10029, EXITED, 0, BACK }, { 10029, TICK, 0, START } } },
@@ -204,20 +214,23 @@ static const Story upgrades[] = {
   { "terminated while asking", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 1, UPGRADE, 0, CHECK }, { 5, TERM, 0, STOP | ABANDON }, { 6, FITS, 0, 0 }, { 9, STOPPED, 0, 0 },
       { 10, EXITED, 0, FINISH } } },
-  { "terminated while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29980, 0,
-    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 20, LEFT, 0, 0 },
-      { 25, EXITED, 0, 0 }, { 25, TICK, 0, START | STOP }, { 40, SERVING, 0, 0 }, { 50, STOPPED, 0, 0 },
+  { "terminated while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29985, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 20, LEFT, 0, FOLLOW | STOP },
+      { 25, TICK, 0, 0 }, { 40, SERVING, 0, 0 }, { 50, STOPPED, 0, 0 },
       { 51, EXITED, 0, FINISH } } },
-  { "terminated while a young one leaves: no pause", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29998, 0,
+  { "terminated while a young one leaves: no pause", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29999, 0,
     { { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 }, { 102, TICK, 0, START },
-      { 110, UPGRADE, 0, CHECK }, { 111, FITS, 0, LEAVE }, { 112, TERM, 0, STOP | ABANDON }, { 113, LEFT, 0, 0 },
-      { 114, EXITED, 0, 0 }, { 114, TICK, 0, START | STOP }, { 120, STOPPED, 0, 0 }, { 121, EXITED, 0, FINISH } } },
+      { 110, UPGRADE, 0, CHECK }, { 111, FITS, 0, LEAVE }, { 112, TERM, 0, STOP | ABANDON }, { 113, LEFT, 0, FOLLOW | STOP },
+      { 120, STOPPED, 0, 0 }, { 121, EXITED, 0, FINISH } } },
   { "terminated twice while leaving", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 6, TERM, 0, STOP },
-      { 20, LEFT, 0, 0 }, { 25, EXITED, 0, FINISH } } },
+      { 20, LEFT, 0, KILL }, { 25, EXITED, SIGKILL, FINISH } } },
+  { "terminated, and leaves when the time is up", LUNFS_EXIT_UNFLUSHED, LUNFS_CAUSE_KILLED, 30000, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 5, TERM, 0, STOP | ABANDON }, { 30005, LEFT, 0, KILL },
+      { 30006, LEFT, 0, 0 }, { 30007, EXITED, SIGKILL, FINISH } } },
   { "terminated between the two", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
-    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 20, LEFT, 0, 0 }, { 25, EXITED, 0, 0 },
-      { 25, TERM, 0, ABANDON }, { 25, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 }, { 51, EXITED, 0, FINISH } } },
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 25, EXITED, 0, 0 }, { 25, TERM, 0, ABANDON },
+      { 25, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 }, { 51, EXITED, 0, FINISH } } },
   { "terminated while the new one starts, and that dies", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29990, 0,
     { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, EXITED, 0, 0 }, { 3, TICK, 0, START | SWITCH },
       { 10, TERM, 0, STOP }, { 20, EXITED, 0, BACK }, { 20, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 },
@@ -233,8 +246,8 @@ static const Story upgrades[] = {
   { "lingers while asking", -1, 0, 0, 15000,
     { { 1, UPGRADE, 0, CHECK }, { 2, TERM, 0, UMOUNT | ABANDON }, { 3, FITS, 0, 0 } } },
   { "lingers while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 15000, 15000,
-    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, TERM, 0, UMOUNT }, { 4, LEFT, 0, 0 }, { 5, EXITED, 0, 0 },
-      { 5, TICK, 0, START | SWITCH }, { 6, SERVING, 0, UPGRADED }, { 253, TICK, 0, UMOUNT }, { 10006, TICK, 0, CONFIRM },
+    { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, TERM, 0, UMOUNT }, { 4, LEFT, 0, FOLLOW | SWITCH },
+      { 6, SERVING, 0, UPGRADED }, { 253, TICK, 0, UMOUNT }, { 10006, TICK, 0, CONFIRM },
       { 10007, TICK, 0, UMOUNT }, { 15003, TICK, 0, STOP }, { 15200, STOPPED, 0, 0 }, { 15201, EXITED, 0, FINISH } } },
   { "unmounted while leaving", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, STOPPED, 0, ABANDON }, { 4, EXITED, 0, FINISH } } },
@@ -330,8 +343,8 @@ START_TEST (test_random)
     running = running && event != EXITED;
     got = lunfs_policy_event (&p, event, g_rand_boolean (rand) ? LUNFS_EXIT_OK : LUNFS_EXIT_LOGIN, now);
     ck_assert (!((got & START) && running));
-    ck_assert (!((got & (STOP | KILL | LEAVE)) && !running && !(got & START)));
-    ck_assert (!(got & SWITCH) || (got & START)); /* never without its worker */
+    ck_assert (!((got & (STOP | KILL | LEAVE | FOLLOW)) && !running && !(got & START)));
+    ck_assert (!(got & SWITCH) || (got & (START | FOLLOW))); /* never without its worker */
     if (got & CHECK) { /* one program at a time on trial */
       ck_assert (!asked);
       asked = true;
