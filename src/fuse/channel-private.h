@@ -7,7 +7,7 @@
 #include "fuse/data.h"
 #include "fuse/interrupt.h"
 #include "fuse/poison.h"
-#include "fuse/unique.h"
+#include "lunfs/unique.h"
 
 #include <stdatomic.h>
 #include <sys/uio.h>

@@ -3,8 +3,8 @@
 
 #include "fuse/inbox.h"
 
-#include "fuse/unique.h"
 #include "lunfs/log.h"
+#include "lunfs/unique.h"
 
 #include <errno.h>
 #include <string.h>

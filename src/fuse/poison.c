@@ -5,7 +5,7 @@
 
 #include "fuse/poison.h"
 
-#include "fuse/unique.h"
+#include "lunfs/unique.h"
 
 struct LunfsPoison {
   LunfsArenaHeader *header;

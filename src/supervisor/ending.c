@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "lunfs/unique.h"
+
 bool
 lunfs_ending_is_fault (int signal)
 {
@@ -26,6 +28,29 @@ lunfs_ending_note (LunfsArenaHeader *header, int wait_state)
   header->last_crashed = lunfs_ending_is_fault ((int) header->last_signal);
   header->ended++;
   header->crashes += header->last_crashed;
+}
+
+static bool
+is_suspect (const LunfsArenaHeader *header, uint64_t unique)
+{
+  for (uint32_t i = 0; i < MIN (header->nsuspects, LUNFS_ARENA_SUSPECTS); i++)
+    if (header->suspects[i].unique == unique)
+      return true;
+  return false;
+}
+
+bool
+lunfs_ending_accuses (const LunfsArena *arena)
+{
+  if (!arena->header->last_crashed)
+    return false;
+  for (unsigned i = 0; i < LUNFS_ARENA_SLOTS; i++) {
+    const LunfsArenaSlot *slot = &arena->slots[i];
+
+    if (slot->len && lunfs_slot_bytes (slot) && is_suspect (arena->header, lunfs_slot_unique (slot)))
+      return true;
+  }
+  return false;
 }
 
 char *

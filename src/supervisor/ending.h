@@ -9,6 +9,9 @@
 bool lunfs_ending_is_fault (int signal);
 /* Supervisor, when it has reaped a worker: @wait_state as from waitpid(2). */
 void lunfs_ending_note (LunfsArenaHeader *header, int wait_state);
+/* After that, before the next worker: was it serving a request that another one had crashed over?  Then the request is to blame
+ * rather than the program. */
+bool lunfs_ending_accuses (const LunfsArena *arena);
 /* "signal 11 (Segmentation fault)", "status 1"; "" if none has ended.  Free with g_free. */
 char *lunfs_ending_text (const LunfsArenaHeader *header);
 

@@ -238,6 +238,8 @@ reap (Keeper *k)
   close_control (k);
   peaceful = k->policy.stopped && WIFEXITED (state) && WEXITSTATUS (state) == 0;
   describe_end (k, state);
+  if (lunfs_ending_accuses (k->arena))
+    handle (k, LUNFS_EVENT_ACCUSED, 0);
   handle (k, LUNFS_EVENT_EXITED, WIFSIGNALED (state) ? WTERMSIG (state) : 0);
   if (!peaceful)
     say_end (k);

@@ -39,11 +39,17 @@
  *          TICK step_at                LEAVE   KILL; its exit follows
  * START    (the worker is started)     START   SWITCH
  *          SERVING                     TRIAL   UPGRADED
- *          EXITED                      NONE    FALL_BACK, start at once
+ *          EXITED                      DOUBT   FALL_BACK, start at once
+ *          EXITED, ACCUSED             START   start again as ever: it is not to blame
  *          TICK step_at                START   KILL; its exit follows
- * TRIAL    EXITED                      NONE    FALL_BACK, start at once
+ * TRIAL    EXITED                      DOUBT   FALL_BACK, start at once
+ *          EXITED, ACCUSED             TRIAL   start again as ever: it is not to blame
  *          TICK step_at                NONE    CONFIRM
  *          UPGRADE                     CHECK   CONFIRM, CHECK
+ * DOUBT    EXITED, ACCUSED             START   start again as ever: the former program crashes over the same
+ *          TICK step_at                NONE    CONFIRM
+ *          UPGRADE                     CHECK   CONFIRM, CHECK
+ *          TERMINATE                   NONE    CONFIRM, when LINGER, if any, has ended
  * A worker that dies in CHECK has a successor as ever.  TERMINATE: LINGER goes on with LEAVE, START and TRIAL; what has not
  * been started by FLUSH or END is given up (ABANDON), and so is CHECK. */
 #include "config.h"
@@ -141,6 +147,10 @@ set_step (LunfsPolicy *p, LunfsUpgradeStep step, int64_t at_us)
 static unsigned
 give_up_upgrade (LunfsPolicy *p)
 {
+  if (p->step == LUNFS_STEP_DOUBT) {
+    set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
+    return LUNFS_DO_CONFIRM;
+  }
   if (p->step == LUNFS_STEP_NONE || p->step == LUNFS_STEP_TRIAL || (p->step == LUNFS_STEP_START && p->running))
     return 0;
   set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
@@ -236,15 +246,19 @@ succeed (LunfsPolicy *p, int killed_by, int64_t now_us)
 {
   bool is_new = p->step == LUNFS_STEP_START || p->step == LUNFS_STEP_TRIAL;
 
-  if (p->step == LUNFS_STEP_LEAVE)
+  if (is_new && !p->accused) {
+    set_step (p, LUNFS_STEP_DOUBT, now_us + TRIAL_US);
+    p->start_at = now_us;
+    return LUNFS_DO_FALL_BACK;
+  }
+  if (p->step == LUNFS_STEP_LEAVE) {
     set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
-  else if (!is_new)
-    return start_again (p, killed_by, now_us);
-  p->start_at = now_us;
-  if (!is_new)
+    p->start_at = now_us;
     return 0;
-  set_step (p, LUNFS_STEP_NONE, LUNFS_NEVER);
-  return LUNFS_DO_FALL_BACK;
+  }
+  if (p->step == LUNFS_STEP_DOUBT && p->accused)
+    set_step (p, LUNFS_STEP_START, LUNFS_NEVER);
+  return start_again (p, killed_by, now_us);
 }
 
 static unsigned
@@ -305,7 +319,7 @@ on_terminate (LunfsPolicy *p, int64_t now_us)
 static unsigned
 on_upgrade (LunfsPolicy *p, int64_t now_us)
 {
-  unsigned actions = p->step == LUNFS_STEP_TRIAL ? LUNFS_DO_CONFIRM : 0;
+  unsigned actions = p->step == LUNFS_STEP_TRIAL || p->step == LUNFS_STEP_DOUBT ? LUNFS_DO_CONFIRM : 0;
 
   if (p->phase != LUNFS_PHASE_SERVE || (p->step != LUNFS_STEP_NONE && !actions))
     return LUNFS_DO_DECLINE;
@@ -345,6 +359,7 @@ end_step (LunfsPolicy *p)
     p->step = LUNFS_STEP_NONE;
     return LUNFS_DO_ABANDON;
   case LUNFS_STEP_TRIAL:
+  case LUNFS_STEP_DOUBT:
     p->step = LUNFS_STEP_NONE;
     return LUNFS_DO_CONFIRM;
   default:
@@ -361,7 +376,7 @@ start (LunfsPolicy *p, int64_t now_us)
 
   p->start_at = LUNFS_NEVER;
   p->running = true;
-  p->serving = p->stopped = p->killed = false;
+  p->serving = p->stopped = p->killed = p->accused = false;
   p->started_us = now_us;
   if (p->step == LUNFS_STEP_START) {
     set_step (p, LUNFS_STEP_START, now_us + NEW_SERVES_WITHIN_US);
@@ -448,6 +463,9 @@ lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t 
     return on_misfit (p);
   case LUNFS_EVENT_LEFT:
     return on_left (p, now_us);
+  case LUNFS_EVENT_ACCUSED:
+    p->accused = true;
+    return 0;
   }
   return 0;
 }

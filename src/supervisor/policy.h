@@ -18,6 +18,7 @@ typedef enum {
   LUNFS_EVENT_FITS,      /* it can take over */
   LUNFS_EVENT_MISFIT,    /* it cannot */
   LUNFS_EVENT_LEFT,      /* the worker's message: it waits to become its successor */
+  LUNFS_EVENT_ACCUSED,   /* EXITED follows: the worker crashed over a request that one before it had crashed over */
 } LunfsPolicyEvent;
 
 /* Actions, to be done in this order: first those of an upgrade, then the others as they stand. */
@@ -30,7 +31,7 @@ enum {
   LUNFS_DO_UNMOUNT = 1 << 5,    /* unmount if nobody uses it; the worker notices and says STOPPED */
   LUNFS_DO_DECLINE = 1 << 6,    /* no upgrade now: one is under way, or the mount is being stopped */
   LUNFS_DO_ABANDON = 1 << 7,    /* nothing comes of the upgrade under way */
-  LUNFS_DO_CONFIRM = 1 << 8,    /* the new program is good: the one before it is not needed */
+  LUNFS_DO_CONFIRM = 1 << 8,    /* it is decided: the program that does not run is not needed */
   LUNFS_DO_CHECK = 1 << 9,      /* ask the new program whether it fits */
   LUNFS_DO_LEAVE = 1 << 10,     /* send the worker LUNFS_MSG_LEAVE with LUNFS_POLICY_LEAVE_MS */
   LUNFS_DO_SWITCH = 1 << 11,    /* workers are the new program from now on */
@@ -50,6 +51,7 @@ typedef enum {
   LUNFS_STEP_LEAVE, /* the worker was asked to leave */
   LUNFS_STEP_START, /* it has left, or is gone; the new one starts */
   LUNFS_STEP_TRIAL, /* that serves, for a short time so far */
+  LUNFS_STEP_DOUBT, /* it died: the former one serves, and shows whether it was to blame */
 } LunfsUpgradeStep;
 
 typedef enum {
@@ -94,7 +96,8 @@ typedef struct {
   int64_t unmount_at, linger_until, stop_by;     /* LINGER */
 
   LunfsUpgradeStep step;
-  int64_t step_at; /* when the step has taken too long; TRIAL: long enough */
+  int64_t step_at; /* when the step has taken too long; TRIAL, DOUBT: long enough */
+  bool accused;    /* this worker's end is the fault of a request */
 } LunfsPolicy;
 
 /* Sets waited_for; a process in the foreground clears it. */

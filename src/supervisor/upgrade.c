@@ -17,7 +17,7 @@ struct LunfsUpgrade {
   LunfsArenaUpgrade *record;
   char *path;            /* where a new program is looked for; NULL = unknown */
   LunfsProgram *current; /* what workers are */
-  LunfsProgram *next;    /* asked, or to be switched to */
+  LunfsProgram *next;    /* asked, to be switched to, or fallen back from */
   LunfsProgram *former;  /* until the current one has proven itself */
   pid_t child;           /* asked; 0 = none */
   int fd;                /* its answer; -1 = none */
@@ -153,6 +153,13 @@ lunfs_upgrade_leaving (LunfsUpgrade *u)
 void
 lunfs_upgrade_switch (LunfsUpgrade *u)
 {
+  if (!u->next) /* it is so already */
+    return;
+  if (u->record->state == LUNFS_UPGRADE_FAILED) {
+    lunfs_notice ("upgrade: lunfs %s has crashed over the same request: lunfs %s is not to blame and serves again",
+                  u->current->version, u->next->version);
+    u->record->stopped_us = u->record->up_us = 0; /* of the first time */
+  }
   lunfs_program_free (u->former);
   u->former = u->current;
   u->current = g_steal_pointer (&u->next);
@@ -175,7 +182,7 @@ lunfs_upgrade_fall_back (LunfsUpgrade *u, const char *why)
 
   if (u->record->state == LUNFS_UPGRADE_DONE)
     u->record->done--;
-  lunfs_program_free (u->current);
+  u->next = u->current;
   u->current = g_steal_pointer (&u->former);
   lunfs_error ("upgrade taken back: %s", text);
   end (u, LUNFS_UPGRADE_FAILED, LUNFS_EXIT_FAILED, text);
@@ -185,6 +192,7 @@ void
 lunfs_upgrade_confirm (LunfsUpgrade *u)
 {
   g_clear_pointer (&u->former, lunfs_program_free);
+  g_clear_pointer (&u->next, lunfs_program_free);
 }
 
 /* ---- life ---- */

@@ -32,13 +32,13 @@ LunfsUpgradeAnswer lunfs_upgrade_read (LunfsUpgrade *u);
 void lunfs_upgrade_abandon (LunfsUpgrade *u, const char *why);
 /* The old worker was asked to leave. */
 void lunfs_upgrade_leaving (LunfsUpgrade *u);
-/* From the next worker on it is the new program. */
+/* From the next worker on it is the new program, also if that was fallen back from. */
 void lunfs_upgrade_switch (LunfsUpgrade *u);
 /* The new worker serves. */
 void lunfs_upgrade_served (LunfsUpgrade *u);
 /* The new worker is no good, @why: from the next one on it is the program before it. */
 void lunfs_upgrade_fall_back (LunfsUpgrade *u, const char *why);
-/* The program before it is not needed any more. */
+/* The other program, former or fallen back from, is not needed any more. */
 void lunfs_upgrade_confirm (LunfsUpgrade *u);
 
 #endif

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Upgrades that meet with crashes: requests that wait for their turn because workers crashed over them are not forgotten, and
-# a worker that is leaving when its supervisor is killed stays, since nobody comes after it.
+# a worker that is leaving when its supervisor is killed stays, since nobody comes after it.  A request that crashes workers of
+# both versions does not take the upgrade back.
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 test_limit 180
@@ -92,3 +93,14 @@ answer_again
 wait_for "! alive $wrk" 40
 ! mounted "$mnt" || fail "still mounted"
 cmp -n 1048576 "$scratch/new" "$disk" || fail "what was acknowledged is lost"
+
+say "a request that workers crash over comes just after an upgrade"
+LUNFS_TEST_CRASH_OFFSET=$((8 << 20)) start_lunfs "iscsi://$portal/$iqn" "$mnt" -o read_ahead=0
+lun_up "$mnt" 1
+lunfsctl upgrade "$mnt"
+expect_fail dd if="$file" of=/dev/null bs=4k skip=2048 count=1 iflag=direct status=none
+expect_message 'Input/output error'
+expect_equal "$(status_get "$mnt" '.lunfs.worker | "\(.crashes) \(.poisoned)"')" "3 1" "crashes, requests to blame"
+expect_equal "$(status_get "$mnt" .lunfs.upgrades)" 1 "upgrades"
+logged "$mnt" 'upgrade: .* crashed over the same request' || fail "the log does not tell of it"
+stop_lunfs "$mnt"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a dead worker left in its slots: what is served, what is dropped, and who owns the memory. */
 #include "fuse/inbox.h"
-#include "fuse/unique.h"
+#include "lunfs/unique.h"
 
 #include <check.h>
 #include <stdlib.h>

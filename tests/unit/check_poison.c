@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who was there when workers crashed. */
 #include "fuse/poison.h"
-#include "fuse/unique.h"
+#include "lunfs/unique.h"
+#include "supervisor/ending.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -47,6 +48,27 @@ expect (uint64_t unique, LunfsPoisonVerdict verdict)
 {
   ck_assert_int_eq (lunfs_poison_judge (poison, unique), verdict);
 }
+
+/* What the supervisor makes of it: two workers crashed, and in both deaths it was being served. */
+START_TEST (test_accused)
+{
+  put (1, 8, true);
+  put (2, 10, true);
+  arena->header->last_crashed = true;
+  ck_assert (!lunfs_ending_accuses (arena));
+  lunfs_poison_count (arena);
+  put (1, 12, true);
+  put (2, 10 | LUNFS_UNIQUE_RESEND, false);
+  ck_assert (!lunfs_ending_accuses (arena));
+  put (2, 10 | LUNFS_UNIQUE_RESEND, true);
+  ck_assert (lunfs_ending_accuses (arena));
+  arena->header->last_crashed = false;
+  ck_assert (!lunfs_ending_accuses (arena));
+  arena->header->last_crashed = true;
+  lunfs_poison_forget (poison, 10);
+  ck_assert (!lunfs_ending_accuses (arena));
+}
+END_TEST
 
 START_TEST (test_three)
 {
@@ -145,6 +167,7 @@ main (void)
   int failed;
 
   tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_add_test (tc, test_accused);
   tcase_add_test (tc, test_three);
   tcase_add_test (tc, test_innocent);
   tcase_add_test (tc, test_once);

@@ -37,9 +37,10 @@
 #define FITS LUNFS_EVENT_FITS
 #define MISFIT LUNFS_EVENT_MISFIT
 #define LEFT LUNFS_EVENT_LEFT
+#define ACCUSED LUNFS_EVENT_ACCUSED
 
 #define MS INT64_C (1000)
-#define STEPS 14
+#define STEPS 20
 
 typedef struct {
   int64_t at_ms; /* login_wait is 3 s, stop_timeout 30 s */
@@ -192,7 +193,7 @@ static const Story upgrades[] = {
       { 9999, TICK, 0, 0 }, { 10000, EXITED, 0, 0 }, { 10000, TICK, 0, START | SWITCH } } },
   { "the new worker dies at once", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
-      { 30, EXITED, 0, BACK }, { 30, TICK, 0, START }, { 35, SERVING, 0, 0 }, { 36, UPGRADE, 0, CHECK } } },
+      { 30, EXITED, 0, BACK }, { 30, TICK, 0, START }, { 35, SERVING, 0, 0 }, { 36, UPGRADE, 0, CHECK | CONFIRM } } },
   { "cannot become the new one", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 21, EXITED, 0, BACK },
       { 21, TICK, 0, START }, { 10020, TICK, 0, 0 } } },
@@ -205,6 +206,25 @@ static const Story upgrades[] = {
   { "the new worker never serves", -1, 0, 0, 0,
     { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, EXITED, 0, 0 }, { 20, TICK, 0, START | SWITCH },
       { 10019, TICK, 0, 0 }, { 10020, TICK, 0, KILL }, { 10030, EXITED, 0, BACK }, { 10030, TICK, 0, START } } },
+  { "both crash over a request: it stays", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 30, SERVING, 0, UPGRADED },
+      { 50, EXITED, SIGSEGV, BACK }, { 50, TICK, 0, START }, { 60, SERVING, 0, 0 }, { 70, ACCUSED, 0, 0 },
+      { 70, EXITED, SIGSEGV, 0 }, { 70, TICK, 0, START | SWITCH }, { 75, ACCUSED, 0, 0 }, /* before it says SERVING */
+      { 75, EXITED, SIGSEGV, 0 }, { 175, TICK, 0, START | SWITCH }, { 180, SERVING, 0, UPGRADED }, { 190, ACCUSED, 0, 0 },
+      { 190, EXITED, SIGSEGV, 0 }, { 390, TICK, 0, START }, { 10179, TICK, 0, 0 }, { 10180, TICK, 0, CONFIRM } } },
+  { "a request had crashed the former one before: it stays", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 30, SERVING, 0, UPGRADED },
+      { 50, ACCUSED, 0, 0 }, { 50, EXITED, SIGSEGV, 0 }, { 50, TICK, 0, START }, { 60, SERVING, 0, 0 },
+      { 70, EXITED, SIGSEGV, BACK }, { 70, TICK, 0, START } } },
+  { "the former one crashes over something else, or too late", -1, 0, 0, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 30, SERVING, 0, UPGRADED },
+      { 50, EXITED, SIGSEGV, BACK }, { 50, TICK, 0, START }, { 70, EXITED, SIGSEGV, 0 }, { 70, TICK, 0, START },
+      { 10049, TICK, 0, 0 }, { 10050, TICK, 0, CONFIRM }, { 10060, ACCUSED, 0, 0 }, { 10060, EXITED, SIGSEGV, 0 },
+      { 10160, TICK, 0, START } } },
+  { "terminated in doubt", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29990, 0,
+    { { 1, UPGRADE, 0, CHECK }, { 9, FITS, 0, LEAVE }, { 20, LEFT, 0, FOLLOW | SWITCH }, { 30, EXITED, SIGSEGV, BACK },
+      { 30, TICK, 0, START }, { 40, TERM, 0, STOP | CONFIRM }, { 50, ACCUSED, 0, 0 }, { 50, EXITED, SIGSEGV, 0 },
+      { 50, TICK, 0, START | STOP }, { 60, STOPPED, 0, 0 }, { 61, EXITED, 0, FINISH } } },
   { "in a back-off", -1, 0, 0, 0,
     { { 1, EXITED, 0, 0 }, { 1, TICK, 0, START }, { 2, EXITED, 0, 0 }, { 3, UPGRADE, 0, CHECK }, { 4, FITS, 0, 0 },
       { 4, TICK, 0, START | SWITCH }, { 9, SERVING, 0, UPGRADED } } },
@@ -233,7 +253,7 @@ static const Story upgrades[] = {
       { 25, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 }, { 51, EXITED, 0, FINISH } } },
   { "terminated while the new one starts, and that dies", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 29990, 0,
     { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, EXITED, 0, 0 }, { 3, TICK, 0, START | SWITCH },
-      { 10, TERM, 0, STOP }, { 20, EXITED, 0, BACK }, { 20, TICK, 0, START | STOP }, { 50, STOPPED, 0, 0 },
+      { 10, TERM, 0, STOP }, { 20, EXITED, 0, BACK }, { 20, TICK, 0, START | STOP | CONFIRM }, { 50, STOPPED, 0, 0 },
       { 51, EXITED, 0, FINISH } } },
   { "terminated on trial", LUNFS_EXIT_OK, LUNFS_CAUSE_WORKER, 30000, 0,
     { { 1, UPGRADE, 0, CHECK }, { 2, FITS, 0, LEAVE }, { 3, EXITED, 0, 0 }, { 3, TICK, 0, START | SWITCH },
@@ -330,7 +350,7 @@ START_TEST (test_random)
 
   lunfs_policy_init (&p, 3000 * MS, 30000 * MS, 0);
   for (int i = 0; i < 2000 && p.phase != LUNFS_PHASE_DONE; i++) {
-    LunfsPolicyEvent event = (LunfsPolicyEvent) g_rand_int_range (rand, TICK, LEFT + 1);
+    LunfsPolicyEvent event = (LunfsPolicyEvent) g_rand_int_range (rand, TICK, ACCUSED + 1);
     unsigned got;
 
     now += g_rand_int_range (rand, 0, 3000) * MS;
@@ -338,7 +358,7 @@ START_TEST (test_random)
       event = UPGRADE;
     if (!running && event != TERM && event < UPGRADE)
       event = TICK;
-    if (event == LEFT && !running)
+    if ((event == LEFT || event == ACCUSED) && !running)
       event = FITS;
     running = running && event != EXITED;
     got = lunfs_policy_event (&p, event, g_rand_boolean (rand) ? LUNFS_EXIT_OK : LUNFS_EXIT_LOGIN, now);
