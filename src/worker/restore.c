@@ -484,7 +484,7 @@ obstacle (LunfsRestore *r)
   if (r->info.capacity.nblocks < l->nblocks)
     return "the LUN is smaller than it was";
   if (r->row->worker->settings->read_only)
-    return "the mount is read-only";
+    return "the mount is read-only: mount once without ro to have it written back";
   if (r->info.modes.write_protected)
     return "the LUN is write protected";
   return NULL;

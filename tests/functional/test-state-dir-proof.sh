@@ -169,7 +169,7 @@ expect_equal "$(files)" 0 "files in state_dir"
 say "read-only: it waits"
 left_behind
 mount_it cmd_timeout=10,ro
-refused 'read-only'
+refused 'read-only: mount once without ro'
 stop_lunfs "$mnt"
 mount_it cmd_timeout=10
 lun_up "$mnt" 0
