@@ -9,6 +9,10 @@
 
 #include "lunfs/unique.h"
 
+/* The arena is a file then: a page of it that cannot be read. */
+#define FAILING_DISK                                                                                                   \
+  "; if the kernel's log has errors of the disk that state_dir is on, unmount and mount with another state_dir"
+
 bool
 lunfs_ending_is_fault (int signal)
 {
@@ -59,6 +63,7 @@ lunfs_ending_text (const LunfsArenaHeader *header)
   if (header->ended == 0)
     return g_strdup ("");
   if (header->last_signal)
-    return g_strdup_printf ("signal %u (%s)", header->last_signal, strsignal ((int) header->last_signal));
+    return g_strdup_printf ("signal %u (%s)%s", header->last_signal, strsignal ((int) header->last_signal),
+                            header->last_signal == SIGBUS && *header->boot_id ? FAILING_DISK : "");
   return g_strdup_printf ("status %u", header->last_status);
 }

@@ -12,7 +12,7 @@ void lunfs_ending_note (LunfsArenaHeader *header, int wait_state);
 /* After that, before the next worker: was it serving a request that another one had crashed over?  Then the request is to blame
  * rather than the program. */
 bool lunfs_ending_accuses (const LunfsArena *arena);
-/* "signal 11 (Segmentation fault)", "status 1"; "" if none has ended.  Free with g_free. */
+/* "signal 11 (Segmentation fault)", "status 1", and what to do if that is known; "" if none has ended.  Free with g_free. */
 char *lunfs_ending_text (const LunfsArenaHeader *header);
 
 #endif

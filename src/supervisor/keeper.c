@@ -54,7 +54,7 @@ typedef struct {
   bool keep_stderr, hup_stops;
   bool finished, unmounted, said_busy, adopted;
   char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
-  char ended[80];                               /* how the last worker ended, in words */
+  char ended[240];                              /* how the last worker ended, in words */
 } Keeper;
 
 static void handle (Keeper *k, LunfsPolicyEvent event, int status);

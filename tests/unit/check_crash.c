@@ -72,6 +72,22 @@ START_TEST (test_end)
 }
 END_TEST
 
+/* With state_dir the arena is a file, and its pages come from a disk. */
+START_TEST (test_end_of_disk)
+{
+  LunfsArenaHeader header = { .boot_id = "any" };
+  g_autofree char *text = NULL, *other = NULL;
+
+  lunfs_ending_note (&header, SIGBUS);
+  text = lunfs_ending_text (&header);
+  ck_assert (g_str_has_prefix (
+      text, "signal 7 (Bus error); if the kernel's log has errors of the disk that state_dir is on, "));
+  lunfs_ending_note (&header, SIGSEGV);
+  other = lunfs_ending_text (&header);
+  ck_assert_str_eq (other, "signal 11 (Segmentation fault)");
+}
+END_TEST
+
 START_TEST (test_no_end)
 {
   LunfsArenaHeader header = { 0 };
@@ -91,6 +107,7 @@ main (void)
 
   tcase_add_loop_test (tc, test_core, 0, G_N_ELEMENTS (cores));
   tcase_add_loop_test (tc, test_end, 0, G_N_ELEMENTS (ends));
+  tcase_add_test (tc, test_end_of_disk);
   tcase_add_test (tc, test_no_end);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
