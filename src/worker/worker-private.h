@@ -127,15 +127,18 @@ struct LunfsWorker {
 void lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const char *target_name, uint16_t lun,
                            bool found);
 void lunfs_worker_free_rows (LunfsWorker *w);
-void lunfs_worker_send_settled (LunfsWorker *w);
-/* One row or question has its first outcome. */
-void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
-
 /* Seconds within which every request is answered because the kernel asks for it; 0 = it does not. */
 int lunfs_worker_request_limit (const LunfsWorker *w);
 
+/* events.c */
+extern const LunfsSessionEvents lunfs_worker_session_events;                         /* of a row */
+void lunfs_worker_row_resolve (void *user, LunfsSession *session, const char *host); /* lane */
 /* The LUN is ours, proven, and has all that it should have: serve it.  Lane. */
 void lunfs_worker_row_ready (LunfsRow *row, const LunfsLunInfo *info);
+void lunfs_worker_row_recovered (void *user); /* lane; after that */
+void lunfs_worker_send_settled (LunfsWorker *w);
+/* One row or question has its first outcome. */
+void lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text);
 
 /* saved.c */
 /* Control thread, before any row. */
