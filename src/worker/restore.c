@@ -12,47 +12,13 @@
  * against the data stays in the file as REFUSED until the administrator decides.  Lane thread. */
 #include "config.h"
 
-#include "worker/worker-private.h"
+#include "worker/restore-private.h"
 
 #include "lunfs/log.h"
 #include "session/witness.h"
 #include "util/zeroes.h"
 
 #include <errno.h>
-#include <string.h>
-
-#define NOPS 8
-#define RUN_PAGES 32
-
-typedef enum { WITNESSES, RANGES, PAGES, FLUSH } Stage;
-
-typedef struct {
-  LunfsRestore *restore;
-  LunfsRequest req;
-  struct iovec iov[RUN_PAGES];
-  const LunfsArenaWitness *witness;
-  uint8_t page[LUNFS_PAGE_BYTES];
-  bool busy;
-} Op;
-
-struct LunfsRestore {
-  LunfsRow *row;
-  LunfsSaved *saved;
-  unsigned index; /* of the LUN in the saved arena */
-  LunfsLunInfo info;
-  Stage stage;
-  GArray *ranges, *pages;
-  guint next;
-  uint8_t left;                 /* blocks of pages[next] that are still to be sent */
-  uint64_t zero_from, zero_end; /* of a range that the target refuses to zero by itself */
-  unsigned busy, same, changed;
-  uint64_t bytes;
-  bool holds; /* the file's lock */
-  bool lost;  /* the session: it comes again */
-  bool sending;
-  int error;
-  Op ops[NOPS];
-};
 
 /* ---- ends ---- */
 
@@ -72,12 +38,6 @@ lunfs_worker_free_restore (LunfsRestore *r)
     lunfs_saved_release (r->saved);
   free_lists (r);
   g_free (r);
-}
-
-static LunfsArenaLun *
-record (const LunfsRestore *r)
-{
-  return &r->saved->arena->luns[r->index];
 }
 
 /* For now; BUSY: the mount goes on without it. */
@@ -128,92 +88,9 @@ fail (LunfsRestore *r)
     refuse (r, "another initiator has reserved the LUN");
     return;
   }
-  why = g_strdup_printf ("it could not be %s: %s", r->stage == WITNESSES ? "compared" : "written back",
+  why = g_strdup_printf ("it could not be %s: %s", r->stage == LUNFS_RESTORE_WITNESSES ? "compared" : "written back",
                          g_strerror (-r->error));
   reject (r, why);
-}
-
-/* ---- witnesses ---- */
-
-static const LunfsArenaWitness *
-witnesses (const LunfsRestore *r)
-{
-  return &r->saved->arena->witnesses[r->index * LUNFS_ARENA_WITNESSES];
-}
-
-static const LunfsArenaPage *
-page_at (const LunfsRestore *r, guint i, const uint8_t **out_data)
-{
-  uint32_t at = g_array_index (r->pages, uint32_t, i);
-
-  if (out_data)
-    *out_data = r->saved->arena->chunks + (uint64_t) at * LUNFS_PAGE_BYTES;
-  return &r->saved->arena->pages[at];
-}
-
-static const LunfsArenaPage *
-find_page (const LunfsRestore *r, uint64_t number, const uint8_t **out_data)
-{
-  guint low = 0, high = r->pages->len;
-
-  while (low < high) {
-    guint middle = low + (high - low) / 2;
-    const LunfsArenaPage *p = page_at (r, middle, out_data);
-
-    if (p->number == number)
-      return p;
-    if (p->number < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return NULL;
-}
-
-/* An earlier attempt may have written there. */
-static bool
-is_covered (const LunfsRestore *r, uint64_t number)
-{
-  uint64_t start = number * LUNFS_PAGE_BYTES;
-
-  if (!record (r)->saved_begun)
-    return false;
-  for (guint i = 0; i < r->ranges->len; i++) {
-    const LunfsArenaRange *range = &r->saved->arena->ranges[g_array_index (r->ranges, uint32_t, i)];
-
-    if (range->offset < start + LUNFS_PAGE_BYTES && start < range->offset + range->length)
-      return true;
-  }
-  return find_page (r, number, NULL) != NULL;
-}
-
-static bool
-is_what_we_wrote (const LunfsRestore *r, const LunfsArenaWitness *witness, const uint8_t *page)
-{
-  const uint8_t *data;
-  const LunfsArenaPage *p = find_page (r, lunfs_witness_page (witness), &data);
-  uint32_t from, to, bs = record (r)->block_size;
-
-  if (!p)
-    return false;
-  lunfs_witness_bytes (witness, &from, &to);
-  for (uint32_t at = from / bs * bs; at < to; at += bs)
-    if (!(p->blocks & 1u << at / bs) || memcmp (page + at, data + at, bs) != 0)
-      return false;
-  return true;
-}
-
-static void
-compare (LunfsRestore *r, const Op *op)
-{
-  uint64_t number = lunfs_witness_page (op->witness);
-
-  if (lunfs_witness_agrees (op->witness, op->page))
-    r->same++;
-  else if (!is_covered (r, number))
-    r->changed++;
-  else if (is_what_we_wrote (r, op->witness, op->page))
-    r->same++;
 }
 
 /* ---- requests ---- */
@@ -223,26 +100,26 @@ static void advance (LunfsRestore *r);
 static void
 op_done (LunfsRequest *req)
 {
-  Op *op = req->owner;
+  LunfsRestoreOp *op = req->owner;
   LunfsRestore *r = op->restore;
 
   op->busy = false;
   r->busy--;
   if (req->result == -ECANCELED || req->result == -EINTR) {
     r->lost = true;
-  } else if (req->result == -EOPNOTSUPP && r->stage == RANGES && req->op != LUNFS_OP_WRITE) {
+  } else if (req->result == -EOPNOTSUPP && r->stage == LUNFS_RESTORE_RANGES && req->op != LUNFS_OP_WRITE) {
     r->zero_from = req->offset;
     r->zero_end = req->offset + req->length;
   } else if (req->result < 0 && r->error == 0) {
     r->error = req->result;
-  } else if (req->result == 0 && r->stage == WITNESSES) {
-    compare (r, op);
+  } else if (req->result == 0 && r->stage == LUNFS_RESTORE_WITNESSES) {
+    lunfs_restore_compare (r, op);
   }
   advance (r);
 }
 
 static void
-send (LunfsRestore *r, Op *op, LunfsOp what, uint64_t offset, uint64_t length, uint32_t flags)
+send (LunfsRestore *r, LunfsRestoreOp *op, LunfsOp what, uint64_t offset, uint64_t length, uint32_t flags)
 {
   lunfs_request_init (&op->req);
   op->req.op = what;
@@ -262,12 +139,12 @@ send (LunfsRestore *r, Op *op, LunfsOp what, uint64_t offset, uint64_t length, u
 }
 
 static bool
-send_witness (LunfsRestore *r, Op *op)
+send_witness (LunfsRestore *r, LunfsRestoreOp *op)
 {
   uint64_t size = r->info.capacity.nblocks * r->info.capacity.block_size;
 
   while (r->next < LUNFS_ARENA_WITNESSES) {
-    const LunfsArenaWitness *witness = &witnesses (r)[r->next++];
+    const LunfsArenaWitness *witness = &lunfs_restore_witnesses (r)[r->next++];
     uint64_t offset = lunfs_witness_page (witness) * LUNFS_PAGE_BYTES;
     uint32_t from, to;
 
@@ -293,7 +170,7 @@ max_bytes (const LunfsRestore *r)
 }
 
 static bool
-send_range (LunfsRestore *r, Op *op)
+send_range (LunfsRestore *r, LunfsRestoreOp *op)
 {
   const LunfsArenaRange *range;
 
@@ -318,9 +195,9 @@ send_range (LunfsRestore *r, Op *op)
 
 /* Whole pages that follow each other go together, of others one run of blocks at a time. */
 static bool
-send_pages (LunfsRestore *r, Op *op)
+send_pages (LunfsRestore *r, LunfsRestoreOp *op)
 {
-  uint32_t bs = record (r)->block_size, full = (1u << LUNFS_PAGE_BYTES / bs) - 1;
+  uint32_t bs = lunfs_restore_record (r)->block_size, full = (1u << LUNFS_PAGE_BYTES / bs) - 1;
   uint64_t max = max_bytes (r);
   const uint8_t *data;
   const LunfsArenaPage *p;
@@ -329,11 +206,12 @@ send_pages (LunfsRestore *r, Op *op)
 
   if (r->next >= r->pages->len)
     return false;
-  p = page_at (r, r->next, &data);
+  p = lunfs_restore_page (r, r->next, &data);
   offset = p->number * LUNFS_PAGE_BYTES;
   if (r->left == 0 && p->blocks == full && max >= LUNFS_PAGE_BYTES) {
-    for (; r->next < r->pages->len && n < RUN_PAGES && (n + 1) * (uint64_t) LUNFS_PAGE_BYTES <= max; n++, r->next++) {
-      p = page_at (r, r->next, &data);
+    for (; r->next < r->pages->len && n < LUNFS_RESTORE_RUN_PAGES && (n + 1) * (uint64_t) LUNFS_PAGE_BYTES <= max;
+         n++, r->next++) {
+      p = lunfs_restore_page (r, r->next, &data);
       if (p->blocks != full || p->number * LUNFS_PAGE_BYTES != offset + n * (uint64_t) LUNFS_PAGE_BYTES)
         break;
       op->iov[n] = (struct iovec){ (void *) data, LUNFS_PAGE_BYTES };
@@ -358,7 +236,7 @@ send_pages (LunfsRestore *r, Op *op)
 }
 
 static bool
-send_flush (LunfsRestore *r, Op *op)
+send_flush (LunfsRestore *r, LunfsRestoreOp *op)
 {
   if (r->next++ > 0)
     return false;
@@ -370,23 +248,24 @@ send_flush (LunfsRestore *r, Op *op)
 static void
 send_some (LunfsRestore *r)
 {
-  static bool (*const senders[]) (LunfsRestore *, Op *) = {
-    [WITNESSES] = send_witness, [RANGES] = send_range, [PAGES] = send_pages, [FLUSH] = send_flush
-  };
+  static bool (*const senders[]) (LunfsRestore *, LunfsRestoreOp *) = { [LUNFS_RESTORE_WITNESSES] = send_witness,
+                                                                        [LUNFS_RESTORE_RANGES] = send_range,
+                                                                        [LUNFS_RESTORE_PAGES] = send_pages,
+                                                                        [LUNFS_RESTORE_FLUSH] = send_flush };
 
   r->sending = true;
-  for (unsigned i = 0; i < NOPS && !r->lost && r->error == 0; i++)
+  for (unsigned i = 0; i < LUNFS_RESTORE_OPS && !r->lost && r->error == 0; i++)
     if (!r->ops[i].busy && !senders[r->stage](r, &r->ops[i]))
       break;
   r->sending = false;
 }
 
 static void
-enter (LunfsRestore *r, Stage stage)
+enter (LunfsRestore *r, LunfsRestoreStage stage)
 {
   r->stage = stage;
   r->next = 0;
-  if (stage == RANGES) /* from here on its own writes are no witnesses against it */
+  if (stage == LUNFS_RESTORE_RANGES) /* from here on its own writes are no witnesses against it */
     lunfs_saved_begin (r->saved->arena, r->index);
 }
 
@@ -394,17 +273,11 @@ enter (LunfsRestore *r, Stage stage)
 static bool
 proof_holds (LunfsRestore *r)
 {
-  g_autofree char *why = NULL;
+  g_autofree char *why = lunfs_restore_verdict (r);
 
-  if (r->changed)
-    why = g_strdup_printf ("another initiator has written to the LUN since: %u of %u places that were looked at differ",
-                           r->changed, r->changed + r->same);
-  else if (r->same == 0)
-    why = g_strdup ("nothing shows that no other initiator has written to the LUN since");
-  if (!why)
-    return true;
-  refuse (r, why);
-  return false;
+  if (why)
+    refuse (r, why);
+  return !why;
 }
 
 static bool
@@ -432,9 +305,9 @@ advance (LunfsRestore *r)
       fail (r);
       return;
     }
-    if (r->stage == WITNESSES && !proof_holds (r))
+    if (r->stage == LUNFS_RESTORE_WITNESSES && !proof_holds (r))
       return;
-    if (r->stage == FLUSH) {
+    if (r->stage == LUNFS_RESTORE_FLUSH) {
       succeed (r);
       return;
     }
@@ -444,51 +317,6 @@ advance (LunfsRestore *r)
 }
 
 /* ---- begin ---- */
-
-/* NULL = may be compared, or, if *out_approved, be written back as it is. */
-static const char *
-judge (LunfsRestore *r, bool *out_approved)
-{
-  const LunfsArenaLun *l = record (r);
-  const LunfsLunInfo *info = &r->info;
-  uint32_t state = __atomic_load_n (&l->saved, __ATOMIC_ACQUIRE);
-
-  *out_approved = state == LUNFS_SAVED_APPROVED;
-  if (*out_approved)
-    return NULL;
-  if (state == LUNFS_SAVED_REFUSED)
-    return l->saved_why;
-  if (!lunfs_saved_is_whole (r->saved->arena))
-    return "the host was restarted before the file was sealed: it may hold a mixture of old and new data";
-  if (r->row->taken)
-    return "another initiator has reserved the LUN";
-  if (l->pr_known && (!info->have_pr || info->pr_generation != l->pr_generation))
-    return "another initiator may have reserved the LUN since: its reservation generation has changed";
-  return NULL;
-}
-
-/* What holds for everybody, and may be otherwise next time. */
-static const char *
-obstacle (LunfsRestore *r)
-{
-  const LunfsArenaLun *l = record (r);
-  LunfsIdentity known = { 0 };
-  const char *differs;
-
-  if (!r->holds)
-    return "another mount has it";
-  g_strlcpy (known.text, l->identity, sizeof known.text);
-  differs = lunfs_session_differs (&known, l->nblocks, l->block_size, &r->info);
-  if (differs)
-    return differs;
-  if (r->info.capacity.nblocks < l->nblocks)
-    return "the LUN is smaller than it was";
-  if (r->row->worker->settings->read_only)
-    return "the mount is read-only: mount once without ro to have it written back";
-  if (r->info.modes.write_protected)
-    return "the LUN is write protected";
-  return NULL;
-}
 
 /* By lunfsctl, which cannot remove what somebody has locked. */
 static void
@@ -538,23 +366,23 @@ lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
   r->holds = holds;
   r->index = index;
   r->info = *info;
-  for (unsigned i = 0; i < NOPS; i++)
+  for (unsigned i = 0; i < LUNFS_RESTORE_OPS; i++)
     r->ops[i].restore = r;
-  why = obstacle (r);
+  why = lunfs_restore_obstacle (r);
   if (why) {
     reject (r, why);
     return false;
   }
-  why = judge (r, &approved);
+  why = lunfs_restore_judge (r, &approved);
   if (!why && !lunfs_saved_collect (saved->arena, index, &r->ranges, &r->pages))
     why = "its records are damaged";
   if (why) {
     refuse (r, why);
     return false;
   }
-  enter (r, WITNESSES);
+  enter (r, LUNFS_RESTORE_WITNESSES);
   if (approved)
-    enter (r, RANGES);
+    enter (r, LUNFS_RESTORE_RANGES);
   advance (r);
   return false;
 }
