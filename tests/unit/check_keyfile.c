@@ -3,8 +3,8 @@
 
 #include "control/keylines.h"
 #include "control/luns.h"
-#include "control/options.h"
 #include "lunfs/error.h"
+#include "options-line.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -14,14 +14,6 @@
 #include <unistd.h>
 
 #define T "target=iqn.2026-01.org.example:t1\n"
-
-static char *dir;
-
-static char *
-in_dir (const char *name)
-{
-  return g_build_filename (dir, name, NULL);
-}
 
 static void
 write_conf (const char *text)
@@ -34,21 +26,8 @@ write_conf (const char *text)
 static void
 setup (void)
 {
-  dir = g_dir_make_tmp ("lunfs-XXXXXX", NULL);
-  g_autofree char *home = in_dir ("home");
-  g_setenv ("STATE_DIRECTORY", home, true);
-  g_setenv ("XDG_CONFIG_HOME", home, true);
+  make_dir ();
   g_setenv ("HOME", dir, true);
-  ck_assert_int_eq (chdir (dir), 0);
-}
-
-static void
-teardown (void)
-{
-  g_autofree char *command = g_strdup_printf ("rm -rf '%s'", dir);
-  ck_assert_int_eq (chdir ("/"), 0);
-  ck_assert_int_eq (system (command), 0);
-  g_free (dir);
 }
 
 /* ---- lines ---- */
@@ -131,31 +110,6 @@ START_TEST (test_luns)
 END_TEST
 
 /* ---- the file's values, through the command line ---- */
-
-/* "@" stands for the directory. */
-static LunfsSettings *
-parse (const char *line, GError **error)
-{
-  g_auto (GStrv) argv = g_strsplit (line, " ", -1);
-  LunfsSettings *s = NULL;
-
-  for (char **arg = argv; *arg; arg++)
-    if (g_str_equal (*arg, "@")) {
-      g_free (*arg);
-      *arg = g_strdup (dir);
-    }
-  lunfs_options_parse ((int) g_strv_length (argv), argv, &s, error);
-  return s;
-}
-
-static LunfsSettings *
-parsed (const char *line)
-{
-  g_autoptr (GError) error = NULL;
-  LunfsSettings *s = parse (line, &error);
-  ck_assert_msg (s != NULL, "%s: %s", line, error ? error->message : "");
-  return s;
-}
 
 /* Of "[d]\nportal=san\n" and this, as lunfs d: the message; line 3 is the first of these. */
 static const struct {

@@ -1,43 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* session/leave.c: a session is left to a successor without an answer to anybody, and says truly whether anything of it can
  * come late; what the successor makes of that. */
-#include "row.h"
-
-#define BS 512
-#define SECOND G_USEC_PER_SEC
-#define NBLOCKS 64
-#define NREQS 24 /* more than the queue's depth: some wait */
-
-static Row row;
-static LunfsRequest req[NREQS];
-static struct iovec iov[NREQS];
-static uint8_t data[NREQS][BS];
-static unsigned ended, failed;
-
-static void
-on_done (LunfsRequest *r)
-{
-  ended++;
-  failed += r->result < 0;
-}
-
-static void
-write_all (unsigned n)
-{
-  ended = failed = 0;
-  for (unsigned i = 0; i < n; i++) {
-    lunfs_request_init (&req[i]);
-    req[i].op = LUNFS_OP_WRITE;
-    req[i].offset = i * BS;
-    req[i].length = BS;
-    iov[i] = (struct iovec){ data[i], BS };
-    req[i].iov = &iov[i];
-    req[i].niov = 1;
-    req[i].done = on_done;
-    req[i].submit_us = lunfs_lane_now_us (row.lane);
-    lunfs_session_layer (row.session)->ops->submit (lunfs_session_layer (row.session), &req[i]);
-  }
-}
+#include "row-load.h"
 
 static void
 begin (void)
@@ -77,7 +41,7 @@ END_TEST
 START_TEST (test_busy)
 {
   begin ();
-  write_all (NREQS);
+  submit (LUNFS_OP_WRITE, NREQS);
   row_step (&row, 1000);
   ck_assert_uint_eq (writes_seen (), 16);
   lunfs_session_leave (row.session);
@@ -98,7 +62,7 @@ END_TEST
 START_TEST (test_lost)
 {
   begin ();
-  write_all (4);
+  submit (LUNFS_OP_WRITE, 4);
   row_step (&row, 1000);
   lunfs_session_leave (row.session);
   lunfs_ram_drop (row.ram, "cut");
@@ -116,7 +80,7 @@ START_TEST (test_down)
 {
   for (unsigned n = 0; n < 2; n++) {
     begin ();
-    write_all (n);
+    submit (LUNFS_OP_WRITE, n);
     row_step (&row, 1000);
     lunfs_ram_refuse (row.ram, LUNFS_LOGIN_TRANSPORT, 1000);
     lunfs_ram_drop (row.ram, "cut");
@@ -134,7 +98,7 @@ END_TEST
 START_TEST (test_silent)
 {
   begin ();
-  write_all (1);
+  submit (LUNFS_OP_WRITE, 1);
   row_step (&row, 1000);
   lunfs_ram_mute (row.ram, true);
   lunfs_session_leave (row.session);

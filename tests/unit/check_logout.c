@@ -1,44 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* session/logout.c: the administrator logs a LUN out and in again; session/recorder.c: what it keeps. */
-#include "row.h"
+#include "row-load.h"
 
 #include "session/recorder.h"
-
-#define BS 512
-#define SECOND G_USEC_PER_SEC
-#define NBLOCKS 64
-#define NREQS 24 /* more than the queue's depth: some wait */
-
-static Row row;
-static LunfsRequest req[NREQS];
-static struct iovec iov[NREQS];
-static uint8_t data[NREQS][BS];
-static unsigned ended, failed;
-
-static void
-on_done (LunfsRequest *r)
-{
-  ended++;
-  failed += r->result < 0;
-}
-
-static void
-read_all (unsigned n)
-{
-  ended = failed = 0;
-  for (unsigned i = 0; i < n; i++) {
-    lunfs_request_init (&req[i]);
-    req[i].op = LUNFS_OP_READ;
-    req[i].offset = i * BS;
-    req[i].length = BS;
-    iov[i] = (struct iovec){ data[i], BS };
-    req[i].iov = &iov[i];
-    req[i].niov = 1;
-    req[i].done = on_done;
-    req[i].submit_us = lunfs_lane_now_us (row.lane);
-    lunfs_session_layer (row.session)->ops->submit (lunfs_session_layer (row.session), &req[i]);
-  }
-}
 
 static void
 begin (void)
@@ -61,7 +25,7 @@ START_TEST (test_idle)
   begin ();
   lunfs_session_log_out (row.session);
   row_until (&row, LUNFS_SESSION_LOGGED_OUT, SECOND);
-  read_all (4);
+  submit (LUNFS_OP_READ, 4);
   row_run (&row, 30 * SECOND, 100000); /* nothing is tried meanwhile */
   ck_assert_uint_eq (ended, 4);
   ck_assert_uint_eq (failed, 4);
@@ -69,7 +33,7 @@ START_TEST (test_idle)
   lunfs_session_log_out (row.session); /* again: nothing */
   lunfs_session_log_in (row.session);
   row_until (&row, LUNFS_SESSION_UP, SECOND);
-  read_all (4);
+  submit (LUNFS_OP_READ, 4);
   row_run (&row, SECOND, 1000);
   ck_assert_uint_eq (ended, 4);
   ck_assert_uint_eq (failed, 0);
@@ -82,7 +46,7 @@ END_TEST
 START_TEST (test_busy)
 {
   begin ();
-  read_all (NREQS);
+  submit (LUNFS_OP_READ, NREQS);
   row_step (&row, 1000);
   lunfs_session_log_out (row.session);
   row_step (&row, 1000);
@@ -100,7 +64,7 @@ START_TEST (test_lost)
 {
   for (unsigned silent = 0; silent < 2; silent++) {
     begin ();
-    read_all (4);
+    submit (LUNFS_OP_READ, 4);
     row_step (&row, 1000);
     lunfs_session_log_out (row.session);
     if (silent)
@@ -135,7 +99,7 @@ START_TEST (test_other_states)
   lunfs_session_log_in (row.session);
   row_run (&row, SECOND, 1000);
   row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
-  read_all (4);
+  submit (LUNFS_OP_READ, 4);
   row_run (&row, SECOND, 1000);
   ck_assert_uint_eq (failed, 0);
   ck_assert_uint_eq (ended, 4);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "control/options.h"
+#include "options-line.h"
 
 #include "control/option_table.h"
 #include "control/option_value.h"
@@ -14,14 +14,6 @@
 #include <unistd.h>
 
 #define SAN "iscsi://san/iqn.2026-01.org.example:t1"
-
-static char *dir; /* a directory to mount on; holds file, cred, home */
-
-static char *
-in_dir (const char *name)
-{
-  return g_build_filename (dir, name, NULL);
-}
 
 static void
 write_cred (const char *text, int mode)
@@ -38,48 +30,10 @@ setup (void)
                                      "LIBISCSI_CHAP_TARGET_USERNAME", "LIBISCSI_CHAP_TARGET_PASSWORD" };
   for (size_t i = 0; i < G_N_ELEMENTS (env); i++)
     g_unsetenv (env[i]);
-  dir = g_dir_make_tmp ("lunfs-XXXXXX", NULL);
-  g_autofree char *home = in_dir ("home");
+  make_dir ();
   g_autofree char *file = in_dir ("file");
-  g_setenv ("STATE_DIRECTORY", home, true);
-  g_setenv ("XDG_CONFIG_HOME", home, true);
   ck_assert (g_file_set_contents (file, "", 0, NULL));
   write_cred ("user=filejoe\npassword=filesecret12\n", 0600);
-  ck_assert_int_eq (chdir (dir), 0);
-}
-
-static void
-teardown (void)
-{
-  g_autofree char *command = g_strdup_printf ("rm -rf '%s'", dir);
-  ck_assert_int_eq (chdir ("/"), 0);
-  ck_assert_int_eq (system (command), 0);
-  g_free (dir);
-}
-
-/* Words separated by blanks; "@" stands for the directory. */
-static LunfsSettings *
-parse (const char *line, GError **error)
-{
-  g_auto (GStrv) argv = g_strsplit (line, " ", -1);
-  LunfsSettings *s = NULL;
-  for (char **arg = argv; *arg; arg++)
-    if (g_str_equal (*arg, "@")) {
-      g_free (*arg);
-      *arg = g_strdup (dir);
-    }
-  LunfsRun run = lunfs_options_parse ((int) g_strv_length (argv), argv, &s, error);
-  ck_assert ((run == LUNFS_RUN_MOUNT) == (s != NULL));
-  return s;
-}
-
-static LunfsSettings *
-parsed (const char *line)
-{
-  g_autoptr (GError) error = NULL;
-  LunfsSettings *s = parse (line, &error);
-  ck_assert_msg (s != NULL, "%s: %s", line, error ? error->message : "");
-  return s;
 }
 
 static const struct {
