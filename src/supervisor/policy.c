@@ -40,7 +40,6 @@
  * START    (the worker is started)     START   SWITCH
  *          SERVING                     TRIAL   UPGRADED
  *          EXITED                      DOUBT   FALL_BACK, start at once
- *          EXITED, ACCUSED             START   start again as ever: it is not to blame
  *          TICK step_at                START   KILL; its exit follows
  * TRIAL    EXITED                      DOUBT   FALL_BACK, start at once
  *          EXITED, ACCUSED             TRIAL   start again as ever: it is not to blame
@@ -464,7 +463,7 @@ lunfs_policy_event (LunfsPolicy *p, LunfsPolicyEvent event, int status, int64_t 
   case LUNFS_EVENT_LEFT:
     return on_left (p, now_us);
   case LUNFS_EVENT_ACCUSED:
-    p->accused = true;
+    p->accused = p->serving; /* else the slots tell of the worker before */
     return 0;
   }
   return 0;

@@ -239,6 +239,7 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
 {
   LunfsWorker *w = g_new0 (LunfsWorker, 1);
   g_autoptr (GError) error = NULL;
+  bool resend;
   int status;
 
   w->fds = *fds;
@@ -266,8 +267,9 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   w->unsettled = 1; /* held until all first questions are out */
   lunfs_worker_listen (w);
   lunfs_worker_find (w);
-  lunfs_channel_start (w->channel, !lunfs_worker_take_over (w) && w->arena->header->worker_count > 1);
-  lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL);
+  resend = !lunfs_worker_take_over (w) && w->arena->header->worker_count > 1;
+  lunfs_message_send (fds->control_fd, LUNFS_MSG_SERVING, 0, 0, NULL); /* not after a request that we crash over */
+  lunfs_channel_start (w->channel, resend);
   if (--w->unsettled == 0)
     lunfs_worker_send_settled (w);
   g_main_loop_run (w->loop);
