@@ -5,6 +5,7 @@
 
 #include "lunfs/error.h"
 #include "lunfs/log.h"
+#include "supervisor/ending.h"
 #include "supervisor/mount.h"
 #include "supervisor/mountinfo.h"
 #include "supervisor/supervisor.h"
@@ -85,6 +86,7 @@ lunfs_adopt (LunfsStored *stored, LunfsSettings *settings, LunfsAdopted *out, GE
     close (g_steal_fd (&stored->settings_fd));
   if (!out->mounted)
     lunfs_stored_close (stored);
+  lunfs_ending_forget (arena->header);
   out->arena = g_steal_pointer (&arena);
   return true;
 }

@@ -34,6 +34,12 @@ lunfs_ending_note (LunfsArenaHeader *header, int wait_state)
   header->crashes += header->last_crashed;
 }
 
+void
+lunfs_ending_forget (LunfsArenaHeader *header)
+{
+  header->last_signal = header->last_status = header->last_crashed = 0;
+}
+
 static bool
 is_suspect (const LunfsArenaHeader *header, uint64_t unique)
 {

@@ -9,7 +9,9 @@
 bool lunfs_ending_is_fault (int signal);
 /* Supervisor, when it has reaped a worker: @wait_state as from waitpid(2). */
 void lunfs_ending_note (LunfsArenaHeader *header, int wait_state);
-/* After that, before the next worker: was it serving a request that another one had crashed over?  Then the request is to blame
+/* Nobody has reaped the last worker: requests that it was serving are not to blame for the end of one before. */
+void lunfs_ending_forget (LunfsArenaHeader *header);
+/* After lunfs_ending_note, before the next worker: was it serving a request that another one had crashed over?  Then the request is to blame
  * rather than the program. */
 bool lunfs_ending_accuses (const LunfsArena *arena);
 /* "signal 11 (Segmentation fault)", "status 1", and what to do if that is known; "" if none has ended.  Free with g_free. */

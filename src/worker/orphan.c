@@ -7,6 +7,7 @@
 #include "worker/worker-private.h"
 
 #include "lunfs/log.h"
+#include "supervisor/ending.h"
 #include "supervisor/ready.h"
 #include "supervisor/spawn.h"
 #include "supervisor/unmount.h"
@@ -26,7 +27,7 @@ stay (LunfsWorker *w)
 
   lunfs_notice ("the supervisor is gone in the middle of an upgrade: serving %s again", w->settings->mountpoint);
   h->upgrade.clean = 0;
-  h->last_signal = h->last_status = h->last_crashed = 0;
+  lunfs_ending_forget (h);
   h->worker_count++;
   lunfs_control_free (w->control);
   lunfs_worker_exec_again (&w->fds, own);

@@ -225,8 +225,10 @@ START_TEST (test_adopt)
   stored.arena_fd = dup (arena->fd);
   ck_assert (lunfs_adopt (&stored, s, &got, &error) && !got.arena && !got.mounted);
   arena->pages[3].kept = 1;
+  arena->header->last_crashed = 1;
   stored.arena_fd = dup (arena->fd);
   ck_assert (lunfs_adopt (&stored, s, &got, &error) && got.arena && !got.mounted);
+  ck_assert_uint_eq (got.arena->header->last_crashed, 0); /* of the worker before the last one */
   ck_assert_uint_eq (got.arena->pages[3].kept, 1);
   lunfs_arena_free (got.arena);
   arena->header->version++;
