@@ -9,6 +9,7 @@ test_limit 180
 not_under_valgrind "it reports the crashes"
 requires jq
 ulimit -c 0
+export ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=0 TSAN_OPTIONS=$TSAN_OPTIONS:handle_segv=0 # the signal is to end the worker
 start_target
 add_target crash
 disk=$(random_file disk 16M)
