@@ -52,18 +52,28 @@ parent_of (pid_t pid)
   return (pid_t) parent;
 }
 
+/* By a descriptor, so that it is no other process with that number; before Linux 5.3 by the number. */
+static bool
+kill_if_holder (int fd, pid_t pid)
+{
+  int pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
+  bool by_number = pidfd < 0 && errno == ENOSYS, killed = false;
+
+  if (holder_of (fd) == pid)
+    killed = by_number ? kill (pid, SIGKILL) == 0 : syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+  if (pidfd >= 0)
+    close (pidfd);
+  return killed;
+}
+
 /* A brother is our supervisor's business. */
 static void
 kill_holder (int fd)
 {
   pid_t pid = holder_of (fd);
-  int pidfd = pid && parent_of (pid) != getppid () ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
 
-  if (pidfd < 0)
-    return;
-  if (holder_of (fd) == pid && syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
+  if (pid && parent_of (pid) != getppid () && kill_if_holder (fd, pid))
     lunfs_warning ("the former supervisor's worker %ld has not left: killed", (long) pid);
-  close (pidfd);
 }
 
 bool

@@ -387,6 +387,7 @@ START_TEST (test_notify_store)
     ck_assert (!lunfs_notify_is_stored (n));
   }
   lunfs_notify_free (n);
+  close (sock);
 }
 END_TEST
 
