@@ -154,8 +154,8 @@ lunfs_data_write (const LunfsDataEnv *env, LunfsCall *call)
   LunfsGeometry g;
 
   lunfs_lun_geometry (call->lun, &g);
-  if (in->size > call->slot->len - LUNFS_SLOT_HEADER_BYTES) {
-    send_reply (call, -EIO, NULL, 0); /* the kernel never sends less than it says */
+  if (LUNFS_SLOT_HEADER_BYTES + (uint64_t) in->size > call->slot->len) {
+    send_reply (call, -EIO, NULL, 0); /* the kernel never sends less than it says; a worker that ran wild may have left it */
     return;
   }
   if (misaligned (flags, in->offset, in->size, &g)) {
