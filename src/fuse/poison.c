@@ -29,14 +29,20 @@ find (LunfsArenaHeader *h, uint64_t unique)
   return NULL;
 }
 
-/* Answers may have been lost with a worker: what is in few crashes makes room. */
+static bool
+is_less (const LunfsArenaSuspect *s, const LunfsArenaSuspect *than)
+{
+  return s->crashes != than->crashes ? s->crashes < than->crashes : s->unique < than->unique;
+}
+
+/* Answers may have been lost with a worker: what was in the fewest crashes makes room, and of these what is oldest. */
 static LunfsArenaSuspect *
 make_room (LunfsArenaHeader *h)
 {
   LunfsArenaSuspect *least = &h->suspects[0];
 
   for (unsigned i = 1; i < LUNFS_ARENA_SUSPECTS; i++)
-    if (h->suspects[i].crashes < least->crashes)
+    if (is_less (&h->suspects[i], least))
       least = &h->suspects[i];
   return least;
 }
