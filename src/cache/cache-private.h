@@ -164,6 +164,8 @@ void lunfs_cache_read_init (LunfsCache *c);
 void lunfs_cache_read_clear (LunfsCache *c);
 void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
 bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
+/* Ends READs that came at @oldest_us or before and wait only for what others fetch.  Returns true if others wait. */
+bool lunfs_cache_expire_readers (LunfsCache *c, int64_t oldest_us);
 
 /* store.c */
 /* Takes @req and answers it, or holds it. */

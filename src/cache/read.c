@@ -577,6 +577,7 @@ walk (LunfsCache *c, LunfsReader *r)
       if (!is_joined (f, r)) {
         f->joined = g_slist_prepend (f->joined, r);
         r->waiting++;
+        lunfs_cache_watch_age (c);
         lunfs_read_ahead_waited (c->ahead, n * LUNFS_PAGE_BYTES);
       }
     } else {
@@ -664,6 +665,24 @@ reader_of (LunfsCache *c, const LunfsRequest *req)
   return NULL;
 }
 
+/* It has fills of its own, which put data into its memory. */
+static bool
+fetches (const LunfsCache *c, const LunfsReader *r)
+{
+  for (GList *l = c->fills.head; l; l = l->next)
+    if (((LunfsFill *) l->data)->reader == r)
+      return true;
+  return false;
+}
+
+/* One that waits for others only; it goes when what it waits for has come. */
+static void
+give_up (LunfsCache *c, LunfsReader *r, int result)
+{
+  lunfs_cache_finish_later (c, r->req, result);
+  r->req = NULL;
+}
+
 /* Its own fills are given up where that is possible; then it ends with their -EINTR.  One that waits for others only ends
  * at once. */
 bool
@@ -686,9 +705,29 @@ lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying)
   }
   if (own || !c->lower->ops->stalled (c->lower))
     return any;
-  r->req = NULL; /* goes when what it waits for has come */
-  lunfs_cache_finish_later (c, req, -EINTR);
+  give_up (c, r, -EINTR);
   return true;
+}
+
+/* Who fetches what another one waits for may have come later, and have more time. */
+bool
+lunfs_cache_expire_readers (LunfsCache *c, int64_t oldest_us)
+{
+  bool left = false;
+
+  for (GList *l = c->readers.head; l; l = l->next) {
+    LunfsReader *r = l->data;
+
+    if (!r->req)
+      continue;
+    if (r->req->submit_us > oldest_us || fetches (c, r)) {
+      left = true;
+      continue;
+    }
+    LUNFS_COUNT (c->stats, timeouts, 1);
+    give_up (c, r, -EIO);
+  }
+  return left;
 }
 
 void

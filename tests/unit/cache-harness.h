@@ -179,6 +179,7 @@ start (LunfsCacheMode mode, uint32_t block_size)
                            .mode = mode,
                            .write_delay_us = WRITE_DELAY_US,
                            .read_ahead_bytes = conf.read_ahead_bytes,
+                           .request_limit_s = conf.request_limit_s,
                            .stats = &stats,
                            .recovered = on_recovered };
   cache = lunfs_cache_new (&conf);
