@@ -196,8 +196,8 @@ void lunfs_cache_commit_init (LunfsCache *c);
 void lunfs_cache_commit_clear (LunfsCache *c);
 
 /* recover.c */
-/* Before a write to blocks @mask of page @number: others of it that are kept and must not be written again do not go with the new ones.  If
- * the target loses them now, nobody could tell: so it is a loss already. */
+/* Before a write to blocks @mask of page @number: others of it that are kept and must not be written again do not go with the
+ * new ones.  If the target loses them now, nobody could tell: so it is a loss already. */
 void lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask);
 /* Some RECOVER pages have been written. */
 void lunfs_cache_recover_some (LunfsCache *c);

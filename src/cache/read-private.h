@@ -64,7 +64,8 @@ lunfs_zeroes_of (const LunfsCache *c, uint64_t number, uint32_t i)
   return lunfs_ranges_count_due (&c->ranges) ? lunfs_cache_zero_mask (c, number) & (uint8_t) ~valid : 0;
 }
 
-/* Nothing of page @number is in memory, or known to be zeroes: what of it is must not come into the table as the target has it. */
+/* Nothing of page @number is in memory, or known to be zeroes: what of it is must not come into the table as the target has
+ * it. */
 static inline bool
 lunfs_is_unknown (const LunfsCache *c, uint64_t number)
 {
