@@ -13,7 +13,7 @@ begin (LunfsCacheMode mode, uint32_t block_size)
 }
 
 static void
-start_pages (void)
+start_through_of_ones (void)
 {
   begin (LUNFS_CACHE_WRITETHROUGH, 4096);
 }
@@ -27,7 +27,7 @@ start_limited (void)
 }
 
 static void
-start_blocks (void)
+start_blocks_of_ones (void)
 {
   begin (LUNFS_CACHE_WRITEBACK, 512);
 }
@@ -406,16 +406,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-static unsigned
-take_all (uint32_t *chunk)
-{
-  unsigned n = 0;
-
-  while (lunfs_pool_take (pool, &chunk[n], 1))
-    n++;
-  return n;
-}
-
 /* Into the reader's own memory, and nothing stays. */
 START_TEST (test_no_memory)
 {
@@ -546,7 +536,7 @@ main (void)
   Suite *suite = suite_create ("cache_read");
   TCase *tc = tcase_create ("pages");
 
-  tcase_add_checked_fixture (tc, start_pages, teardown);
+  tcase_add_checked_fixture (tc, start_through_of_ones, teardown);
   tcase_add_test (tc, test_hit);
   tcase_add_loop_test (tc, test_lend, 0, 2);
   tcase_add_test (tc, test_join);
@@ -564,7 +554,7 @@ main (void)
   tcase_add_test (tc, test_limit);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
-  tcase_add_checked_fixture (tc, start_blocks, teardown);
+  tcase_add_checked_fixture (tc, start_blocks_of_ones, teardown);
   tcase_add_test (tc, test_unaligned);
   tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_smaller_commands);

@@ -8,7 +8,6 @@
 
 #include "util/zeroes.h"
 
-#define OURS LUNFS_REQ_RETURN
 #define OLD 0xab /* what the target holds before */
 
 static void
@@ -76,14 +75,6 @@ reads_at_once (unsigned n, uint64_t lba, uint64_t nblocks, unsigned value)
   ends (n, 0);
   holds (n, 0, nblocks, value);
   ck_assert_uint_eq (nsent, before);
-}
-
-static void
-flush_ends (unsigned n, int result)
-{
-  put (n, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (n, result);
 }
 
 /* ---- when it is answered ---- */
