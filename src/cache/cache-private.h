@@ -2,14 +2,16 @@
 /* What the files of the cache room share.
  *
  *   cache.c      takes requests, decides who serves them, gives them back
- *   read.c       READs from memory; fetches what is missing (fills), for users and ahead of them
+ *   read.c       READs from memory; what users, and those who will come, lack of it
+ *   fill.c       fetches that (fills)
  *   store.c      WRITEs into memory, within the limits
  *   writeback.c  sends dirty pages
  *   through.c    WRITEs the target takes first; discards and zeroes
  *   zero.c       discards and zeroes that are answered before
  *   commit.c     FLUSH: drain, then SYNCHRONIZE CACHE
  *   recover.c    after a login; losses
- *   pages.c (pages_memory.c, pages_check.c)  the page table    ranges.c  discards not yet stable    readahead.c  what to fetch    frames.c  memory */
+ *   pages.c (pages_*.c)  the page table     ranges.c  discards not yet stable     readahead.c  what to fetch
+ *   frames.c     memory */
 #ifndef LUNFS_CACHE_PRIVATE_H
 #define LUNFS_CACHE_PRIVATE_H
 
@@ -20,39 +22,9 @@
 
 #define LUNFS_CACHE_IO_BYTES (1u << 20) /* most of one READ or WRITE of ours */
 #define LUNFS_CACHE_IO_PAGES (LUNFS_CACHE_IO_BYTES / LUNFS_PAGE_BYTES)
-#define LUNFS_CACHE_ZEROINGS 4                            /* discards and zeroes of ours at the target at once */
-#define LUNFS_CACHE_READ_PAGES (LUNFS_CACHE_IO_PAGES + 1) /* of a user's READ that is not aligned to pages */
+#define LUNFS_CACHE_ZEROINGS 4 /* discards and zeroes of ours at the target at once */
 
-typedef struct LunfsReader LunfsReader;
-typedef struct LunfsFill LunfsFill;
 typedef struct LunfsSend LunfsSend;
-
-/* A READ of ours. */
-struct LunfsFill {
-  LunfsRequest req;
-  LunfsCache *cache;
-  GList link;
-  LunfsReader *reader; /* for whom; NULL: ahead, or nobody any more */
-  GSList *joined;      /* LunfsReader: others that wait for it */
-  bool ahead;
-  uint64_t first; /* page */
-  unsigned npages;
-  uint32_t page[LUNFS_CACHE_READ_PAGES]; /* its memory; LUNFS_NO_PAGE: the reader's own */
-  struct iovec iov[LUNFS_REQUEST_IOV];
-};
-
-/* A user's READ that has to wait. */
-struct LunfsReader {
-  LunfsRequest *req; /* NULL: given up */
-  GList link;
-  unsigned waiting; /* fills of its own and of others */
-  int error;
-  uint64_t first;
-  unsigned npages;
-  bool walking;
-  bool exact;                                        /* whole pages could not be fetched: only what it asks for */
-  uint64_t done[(LUNFS_CACHE_READ_PAGES + 63) / 64]; /* bit per page: copied */
-};
 
 /* A WRITE of ours: dirty pages. */
 struct LunfsSend {
@@ -93,7 +65,7 @@ struct LunfsCache {
   LunfsDefer finish;
   LunfsTimer expire;
 
-  /* read.c */
+  /* read.c, fill.c */
   LunfsReadAhead *ahead;
   uint64_t ahead_bytes;           /* being fetched ahead */
   uint8_t sink[LUNFS_PAGE_BYTES]; /* for what nobody wants */
@@ -164,6 +136,8 @@ void lunfs_cache_read_init (LunfsCache *c);
 void lunfs_cache_read_clear (LunfsCache *c);
 void lunfs_cache_read (LunfsCache *c, LunfsRequest *req);
 bool lunfs_cache_read_cancel (LunfsCache *c, LunfsRequest *req, bool dying);
+/* Ends READs that came at @oldest_us or before and wait only for what others fetch.  Returns true if others wait. */
+bool lunfs_cache_expire_readers (LunfsCache *c, int64_t oldest_us);
 
 /* store.c */
 /* Takes @req and answers it, or holds it. */
@@ -222,8 +196,8 @@ void lunfs_cache_commit_init (LunfsCache *c);
 void lunfs_cache_commit_clear (LunfsCache *c);
 
 /* recover.c */
-/* Before a write to blocks @mask of page @number: others of it that are kept and must not be written again do not go with the new ones.  If
- * the target loses them now, nobody could tell: so it is a loss already. */
+/* Before a write to blocks @mask of page @number: others of it that are kept and must not be written again do not go with the
+ * new ones.  If the target loses them now, nobody could tell: so it is a loss already. */
 void lunfs_cache_disown_page (LunfsCache *c, uint64_t number, uint8_t mask);
 /* Some RECOVER pages have been written. */
 void lunfs_cache_recover_some (LunfsCache *c);

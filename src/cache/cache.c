@@ -112,7 +112,7 @@ expire_fired (LunfsTimer *timer)
       LUNFS_COUNT (c->stats, timeouts, 1);
       lunfs_cache_finish_later (c, req, -EIO);
     }
-  if (left)
+  if (lunfs_cache_expire_readers (c, oldest_us) || left)
     lunfs_lane_arm (c->lane, &c->expire, EXPIRE_US);
 }
 

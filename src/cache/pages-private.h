@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the page table share: pages.c (table, states), pages_memory.c (chunks, eviction), pages_check.c (what an
- * earlier worker left; the invariants).  Lists are linked by index. */
+/* What the files of the page table share: pages.c (table, states), pages_write.c (what writes and discards make of a page),
+ * pages_memory.c (chunks, eviction), pages_check.c (what an earlier worker left; the invariants).  Lists are linked by index. */
 #ifndef LUNFS_PAGES_PRIVATE_H
 #define LUNFS_PAGES_PRIVATE_H
 
@@ -73,8 +73,19 @@ lunfs_state_pending (unsigned state)
   return state == LUNFS_PAGE_DIRTY || state == LUNFS_PAGE_WRITING;
 }
 
-/* pages.c: the list a page of its state and flags stands on; NULL = none. */
+/* pages.c */
+/* The list a page of its state and flags stands on; NULL = none. */
 LunfsPageList *lunfs_pages_list_of (LunfsPages *t, const LunfsPage *p);
+/* Publish @i in the arena, or withdraw it: the store of `kept` is what counts. */
+void lunfs_pages_record (LunfsPages *t, uint32_t i, bool kept);
+/* Lists, counts and flags of leaving its state for @state. */
+void lunfs_pages_move (LunfsPages *t, uint32_t i, unsigned state);
+/* Out of the table. */
+void lunfs_pages_leave (LunfsPages *t, uint32_t i);
+/* @i's place is taken by another page or by none; @i itself is OLD if a command uses its memory, else FREE. */
+void lunfs_pages_retire (LunfsPages *t, uint32_t i);
+/* A flush waits for the data of @old, which was there before it: so it waits for @i, which replaces that. */
+void lunfs_pages_inherit_generation (LunfsPages *t, uint32_t i, uint32_t old);
 
 /* pages_memory.c */
 /* Onto the free list; a chunk that is free as a whole leaves it. */

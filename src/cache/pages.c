@@ -84,8 +84,8 @@ enter (LunfsPages *t, uint32_t i)
   t->ninside++;
 }
 
-static void
-leave (LunfsPages *t, uint32_t i)
+void
+lunfs_pages_leave (LunfsPages *t, uint32_t i)
 {
   uint32_t *at = &t->bucket[hash (t, t->page[i].number)];
 
@@ -125,9 +125,8 @@ lunfs_pages_mask (const LunfsPages *t, uint64_t number, uint64_t offset, uint64_
 
 /* ---- states ---- */
 
-/* Publish or withdraw: the store of `kept` is what counts. */
-static void
-record (LunfsPages *t, uint32_t i, bool kept)
+void
+lunfs_pages_record (LunfsPages *t, uint32_t i, bool kept)
 {
   const LunfsPage *p = &t->page[i];
   LunfsArenaPage *r = &t->arena->pages[i];
@@ -146,16 +145,6 @@ record (LunfsPages *t, uint32_t i, bool kept)
   __atomic_store_n (&r->kept, 1, __ATOMIC_RELEASE);
 }
 
-/* Fewer blocks of it: the others are no newer for that. */
-static void
-record_less (LunfsPages *t, uint32_t i)
-{
-  if (t->page[i].kept == 0)
-    record (t, i, false);
-  else
-    __atomic_store_n (&t->arena->pages[i].blocks, t->page[i].kept, __ATOMIC_RELEASE);
-}
-
 static void
 count (LunfsPages *t, unsigned state, int n)
 {
@@ -165,9 +154,8 @@ count (LunfsPages *t, unsigned state, int n)
                            memory_order_relaxed);
 }
 
-/* Lists, counts and flags of leaving p->state for @state. */
-static void
-move (LunfsPages *t, uint32_t i, unsigned state)
+void
+lunfs_pages_move (LunfsPages *t, uint32_t i, unsigned state)
 {
   LunfsPage *p = &t->page[i];
   LunfsPageList *l = lunfs_pages_list_of (t, p);
@@ -204,7 +192,7 @@ lunfs_pages_insert (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState s
 
   *p = (LunfsPage){ .number = number, .valid = valid, .peer = LUNFS_NO_PAGE };
   enter (t, i);
-  move (t, i, state);
+  lunfs_pages_move (t, i, state);
 }
 
 void
@@ -217,9 +205,9 @@ lunfs_pages_set (LunfsPages *t, uint32_t i, LunfsPageState state)
   if (!lunfs_state_pending (state))
     p->dirty = 0;
   if (lunfs_state_keeps (state) != lunfs_state_keeps (p->state))
-    record (t, i, lunfs_state_keeps (state));
+    lunfs_pages_record (t, i, lunfs_state_keeps (state));
   if (state != p->state)
-    move (t, i, state);
+    lunfs_pages_move (t, i, state);
 }
 
 void
@@ -228,7 +216,7 @@ lunfs_pages_recover (LunfsPages *t, uint32_t i)
   LunfsPage *p = &t->page[i];
 
   if (p->state != LUNFS_PAGE_DIRTY)
-    move (t, i, LUNFS_PAGE_DIRTY);
+    lunfs_pages_move (t, i, LUNFS_PAGE_DIRTY);
   p->dirty = p->kept;
   lunfs_list_unlink (t, &t->list[LUNFS_PAGE_DIRTY], i);
   p->flags |= LUNFS_PAGE_RECOVER;
@@ -298,17 +286,16 @@ lunfs_pages_loose (LunfsPages *t, uint32_t i)
   count (t, LUNFS_PAGE_OLD, 1);
 }
 
-/* @i's place is taken by another page or by none; @i itself is OLD if a command uses its memory, else FREE. */
-static void
-retire (LunfsPages *t, uint32_t i)
+void
+lunfs_pages_retire (LunfsPages *t, uint32_t i)
 {
   LunfsPage *p = &t->page[i];
   bool sending = p->state == LUNFS_PAGE_WRITING;
 
-  record (t, i, false);
+  lunfs_pages_record (t, i, false);
   p->kept = 0;
   if (sending || p->state == LUNFS_PAGE_FILLING) {
-    move (t, i, LUNFS_PAGE_OLD);
+    lunfs_pages_move (t, i, LUNFS_PAGE_OLD);
     if (sending)
       p->flags |= LUNFS_PAGE_SENDING;
     return;
@@ -317,15 +304,15 @@ retire (LunfsPages *t, uint32_t i)
     t->page[p->peer].peer = LUNFS_NO_PAGE;
     t->nheld--;
   }
-  move (t, i, LUNFS_PAGE_FREE);
+  lunfs_pages_move (t, i, LUNFS_PAGE_FREE);
   lunfs_pages_set_free (t, i);
 }
 
 void
 lunfs_pages_drop (LunfsPages *t, uint32_t i)
 {
-  leave (t, i);
-  retire (t, i);
+  lunfs_pages_leave (t, i);
+  lunfs_pages_retire (t, i);
 }
 
 void
@@ -360,9 +347,8 @@ to_generation (LunfsPages *t, uint32_t i, unsigned parity)
   t->pending[parity]++;
 }
 
-/* A flush waits for the data of @old, which was there before it: so it waits for what replaces that. */
-static void
-inherit_generation (LunfsPages *t, uint32_t i, uint32_t old)
+void
+lunfs_pages_inherit_generation (LunfsPages *t, uint32_t i, uint32_t old)
 {
   if (t->page[i].state == LUNFS_PAGE_DIRTY)
     to_generation (t, i, t->page[old].flags & LUNFS_PAGE_ODD ? 1 : 0);
@@ -381,140 +367,10 @@ lunfs_pages_hand_over (LunfsPages *t, uint32_t i)
   uint32_t peer = t->page[i].peer;
 
   if (peer != LUNFS_NO_PAGE) {
-    inherit_generation (t, peer, i);
+    lunfs_pages_inherit_generation (t, peer, i);
     t->page[peer].dirty |= t->page[i].dirty & t->page[peer].kept;
   }
   lunfs_pages_release (t, i);
-}
-
-/* ---- writing ---- */
-
-/* @i, in the table as DIRTY, must not be sent before the WRITE that uses @old's memory has ended. */
-static void
-hold (LunfsPages *t, uint32_t i, uint32_t old)
-{
-  lunfs_list_unlink (t, &t->list[LUNFS_PAGE_DIRTY], i);
-  t->page[i].flags |= LUNFS_PAGE_HELD;
-  t->page[i].peer = old;
-  t->page[old].peer = i;
-  t->nheld++;
-}
-
-static uint32_t
-copy_of_writing (LunfsPages *t, uint32_t i)
-{
-  uint32_t q = lunfs_pages_take (t);
-  const LunfsPage *p = &t->page[i];
-  bool disowned = lunfs_page_disowned (t, i); /* the newer page has nothing to do with it */
-
-  if (q == LUNFS_NO_PAGE)
-    return q;
-  memcpy (lunfs_page_data (t, q), lunfs_page_data (t, i), LUNFS_PAGE_BYTES);
-  leave (t, i);
-  lunfs_pages_insert (t, q, p->number, LUNFS_PAGE_DIRTY, disowned ? 0 : p->valid);
-  t->page[q].kept = disowned ? 0 : p->kept;
-  record (t, q, t->page[q].kept != 0);
-  retire (t, i);
-  hold (t, q, i);
-  return q;
-}
-
-uint32_t
-lunfs_pages_prepare (LunfsPages *t, uint64_t number)
-{
-  uint32_t i = lunfs_pages_find (t, number);
-
-  if (i != LUNFS_NO_PAGE && t->page[i].state == LUNFS_PAGE_WRITING)
-    return copy_of_writing (t, i);
-  if (i != LUNFS_NO_PAGE && t->page[i].state == LUNFS_PAGE_FILLING) {
-    lunfs_pages_drop (t, i);
-    i = LUNFS_NO_PAGE;
-  }
-  if (i != LUNFS_NO_PAGE) {
-    t->page[i].fill = NULL; /* what is being fetched may be out of date */
-    return i;
-  }
-  i = lunfs_pages_take (t);
-  if (i != LUNFS_NO_PAGE)
-    lunfs_pages_insert (t, i, number, LUNFS_PAGE_CLEAN, 0);
-  return i;
-}
-
-void
-lunfs_pages_wrote (LunfsPages *t, uint32_t i, uint8_t mask, LunfsPageState state)
-{
-  LunfsPage *p = &t->page[i];
-
-  p->valid |= mask;
-  if (state == LUNFS_PAGE_DIRTY)
-    p->dirty |= mask;
-  else if (!(p->flags & LUNFS_PAGE_HELD))
-    p->dirty &= (uint8_t) ~mask; /* the target has it: nothing older is sent any more */
-  if (p->state == LUNFS_PAGE_DIRTY && !(p->flags & LUNFS_PAGE_HELD) && p->dirty == 0)
-    move (t, i, LUNFS_PAGE_UNSTABLE);
-  if (state == LUNFS_PAGE_CLEAN) /* if the page has older data that is kept, this goes with it */
-    return;
-  p->kept |= mask;
-  record (t, i, true);
-  if (p->state != LUNFS_PAGE_DIRTY && p->state != state)
-    move (t, i, state);
-}
-
-void
-lunfs_pages_replace (LunfsPages *t, uint32_t i, uint64_t number, LunfsPageState state)
-{
-  uint32_t old = lunfs_pages_find (t, number), peer = LUNFS_NO_PAGE;
-  LunfsPage *p = &t->page[i];
-  bool recover;
-
-  if (old != LUNFS_NO_PAGE) {
-    leave (t, old);
-    if (t->page[old].state == LUNFS_PAGE_WRITING) {
-      peer = old;
-    } else if (t->page[old].flags & LUNFS_PAGE_HELD) {
-      peer = t->page[old].peer;
-    }
-    if (peer != LUNFS_NO_PAGE)
-      state = LUNFS_PAGE_DIRTY;
-  }
-  lunfs_pages_insert (t, i, number, state, lunfs_pages_whole (t, number));
-  if (old != LUNFS_NO_PAGE && t->page[old].state == LUNFS_PAGE_DIRTY)
-    inherit_generation (t, i, old);
-  if (lunfs_state_keeps (state)) {
-    p->kept = p->valid;
-    if (state == LUNFS_PAGE_DIRTY)
-      p->dirty = p->valid;
-    record (t, i, true);
-  }
-  /* A flush may wait for what is to be written again: so is what takes its place, before anybody is served. */
-  recover = old != LUNFS_NO_PAGE && state == LUNFS_PAGE_DIRTY && peer == LUNFS_NO_PAGE
-            && t->page[old].state == LUNFS_PAGE_DIRTY && (t->page[old].flags & LUNFS_PAGE_RECOVER);
-  if (old != LUNFS_NO_PAGE)
-    retire (t, old);
-  if (peer != LUNFS_NO_PAGE)
-    hold (t, i, peer);
-  else if (recover)
-    lunfs_pages_recover (t, i);
-}
-
-void
-lunfs_pages_forget (LunfsPages *t, uint32_t i, uint8_t mask)
-{
-  LunfsPage *p = &t->page[i];
-
-  p->fill = NULL;
-  p->valid &= (uint8_t) ~mask;
-  if (p->state == LUNFS_PAGE_FILLING || (p->valid == 0 && p->state != LUNFS_PAGE_WRITING)) {
-    lunfs_pages_drop (t, i);
-    return;
-  }
-  if (!(p->kept & mask))
-    return;
-  p->kept &= (uint8_t) ~mask;
-  p->dirty &= (uint8_t) ~mask;
-  if (!(p->flags & LUNFS_PAGE_HELD) && (!p->kept || (!p->dirty && lunfs_state_pending (p->state))))
-    lunfs_pages_set (t, i, p->kept ? LUNFS_PAGE_UNSTABLE : LUNFS_PAGE_CLEAN);
-  record_less (t, i);
 }
 
 /* ---- all of it ---- */

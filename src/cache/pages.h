@@ -12,14 +12,14 @@
  *   OLD          no        a READ or WRITE    replaced meanwhile; freed when the command ends
  *
  *   from -> to                  who                     when
- *   FREE -> FILLING             read.c                  a miss, or read-ahead
- *   FREE -> DIRTY               writeback.c             a write
- *   FREE -> UNSTABLE, CLEAN     through.c               a write that the target has taken
- *   FILLING -> CLEAN            read.c                  the READ was good
- *   FILLING -> FREE             read.c                  it was not
+ *   FREE -> FILLING             fill.c                  a miss, or read-ahead
+ *   FREE -> DIRTY               store.c                 a write
+ *   FREE -> UNSTABLE, CLEAN     store.c                 a write that the target has taken
+ *   FILLING -> CLEAN            fill.c                  the READ was good
+ *   FILLING -> FREE             fill.c                  it was not
  *   FILLING -> OLD              lunfs_pages_prepare     a write comes: what the READ brings is out of date
- *   CLEAN, UNSTABLE, COMMITTING, DIRTY -> DIRTY   writeback.c   a write
- *   CLEAN, COMMITTING -> UNSTABLE                 through.c     a write that the target has taken
+ *   CLEAN, UNSTABLE, COMMITTING, DIRTY -> DIRTY   store.c       a write
+ *   CLEAN, COMMITTING -> UNSTABLE                 store.c       a write that the target has taken
  *   DIRTY -> WRITING            writeback.c             its turn
  *   WRITING -> UNSTABLE, CLEAN  writeback.c             GOOD; CLEAN if there is no volatile cache or it was FUA
  *   WRITING -> DIRTY            writeback.c             the WRITE failed: tried again
@@ -62,9 +62,9 @@ enum {
   LUNFS_PAGE_ODD = 1 << 4,     /* DIRTY, WRITING, OLD: became so in an odd generation */
   LUNFS_PAGE_RECOVER = 1 << 5, /* DIRTY, WRITING: the target had it before the login */
   LUNFS_PAGE_SENDING = 1 << 6, /* OLD: by a WRITE */
-  LUNFS_PAGE_FAILED = 1 << 9,  /* DIRTY: on the failed list, until lunfs_pages_retry */
-  LUNFS_PAGE_ONCE = 1 << 8,    /* CLEAN: on the once list; else: will be */
   LUNFS_PAGE_ALONE = 1 << 7,   /* a WRITE of it and others has failed: sent alone */
+  LUNFS_PAGE_ONCE = 1 << 8,    /* CLEAN: on the once list; else: will be */
+  LUNFS_PAGE_FAILED = 1 << 9,  /* DIRTY: on the failed list, until lunfs_pages_retry */
   LUNFS_PAGE_BEHIND = 1 << 10, /* DIRTY: on the behind list, until lunfs_pages_call_back or lunfs_pages_retry */
 };
 

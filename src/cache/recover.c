@@ -63,9 +63,10 @@ say_disowned_ranges (LunfsCache *c, unsigned n)
 {
   if (n == 0)
     return;
-  lunfs_error ("%u discards or zeroes that the target had not synchronised are not done again: another initiator has "
-               "reserved the LUN since",
-               n);
+  lunfs_error (
+      "%s: %u discards or zeroes that the target had not synchronised are not done again: another initiator has "
+      "reserved the LUN since",
+      c->conf.label, n);
   lunfs_cache_lose (c, -EIO);
 }
 

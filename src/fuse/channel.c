@@ -98,7 +98,9 @@ have_room (LunfsChannel *ch)
     ch->have_offered = lunfs_pool_take (ch->conf.pool, ch->offered, LUNFS_CHUNKS_PER_REQUEST);
   if (!ch->current)
     ch->current = take_call (ch);
-  return ch->have_offered && ch->current && !lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS);
+  /* Nothing new before what an earlier worker had: see comes_before(). */
+  return ch->have_offered && ch->current && !lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS)
+         && (ch->collecting || !ch->replays);
 }
 
 /* A slot and 1 MiB of chunks for the next request.  False: reading has to wait. */
@@ -152,6 +154,14 @@ add_replay (LunfsChannel *ch, LunfsCall *call)
   atomic_fetch_add (&ch->waiting, 1);
 }
 
+/* Memory is short, and somebody will give some back.  Else what an earlier worker left goes on one by one: copies that were
+ * made of it (lunfs_inbox_own) may have taken more than was kept free. */
+static bool
+must_wait (LunfsChannel *ch)
+{
+  return lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS) && atomic_load (&ch->in_flight) > 0;
+}
+
 /* What was found in the slots or sent again, as far as there is room for it. */
 static void
 replay (LunfsChannel *ch)
@@ -159,9 +169,9 @@ replay (LunfsChannel *ch)
   while (ch->replays) {
     LunfsCall *call = ch->replays;
 
-    if (lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS)) {
+    if (must_wait (ch)) {
       atomic_store (&ch->starved, true);
-      if (lunfs_pool_short (ch->conf.pool, RESERVE_CHUNKS))
+      if (must_wait (ch))
         return;
       atomic_store (&ch->starved, false);
     }
@@ -218,7 +228,10 @@ serve (LunfsChannel *ch, size_t len)
       break;
     }
     end_collecting (ch);
-    lunfs_serve (ch, call);
+    if (ch->replays) /* memory is short */
+      add_replay (ch, call);
+    else
+      lunfs_serve (ch, call);
     break;
   }
 }

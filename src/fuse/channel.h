@@ -4,7 +4,8 @@
  *
  * One lane reads.  A request's payload lands in 64 KiB chunks that are already present in memory; what a request does not
  * use stays on offer for the next.  A request stands in its slot from the read to the answer, so that a successor finds it
- * (inbox.h), and knows what was being served when a worker crashed (poison.h).  Reading stops while slots or chunks are short: then the kernel holds the requests. */
+ * (inbox.h), and knows what was being served when a worker crashed (poison.h).  Reading stops while slots or chunks are
+ * short: then the kernel holds the requests. */
 #ifndef LUNFS_CHANNEL_H
 #define LUNFS_CHANNEL_H
 

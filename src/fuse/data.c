@@ -3,6 +3,7 @@
 
 #include "fuse/data.h"
 
+#include "fuse/unique.h"
 #include "lunfs/log.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ send_reply (LunfsCall *call, int error, struct iovec *iov, unsigned niov)
   const LunfsDataEnv *env = lunfs_channel_data_env (call->channel);
   struct iovec out[1 + LUNFS_CALL_CHUNKS];
   size_t len = sizeof call->out;
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  const struct fuse_in_header *in = lunfs_slot_header (call->slot);
 
   for (unsigned i = 0; i < niov; i++) {
     out[1 + i] = iov[i];
@@ -119,7 +120,7 @@ misaligned (uint32_t open_flags, uint64_t offset, uint64_t size, const LunfsGeom
 void
 lunfs_data_read (const LunfsDataEnv *env, LunfsCall *call)
 {
-  const struct fuse_read_in *in = (const void *) (call->slot->header + sizeof (struct fuse_in_header));
+  const struct fuse_read_in *in = (const void *) (lunfs_slot_header (call->slot) + 1);
   uint64_t length = MIN (in->size, LUNFS_MAX_WRITE);
   unsigned nchunks;
   LunfsGeometry g;
@@ -147,15 +148,15 @@ lunfs_data_read (const LunfsDataEnv *env, LunfsCall *call)
 void
 lunfs_data_write (const LunfsDataEnv *env, LunfsCall *call)
 {
-  const struct fuse_write_in *in = (const void *) (call->slot->header + sizeof (struct fuse_in_header));
+  const struct fuse_write_in *in = (const void *) (lunfs_slot_header (call->slot) + 1);
   /* Written back from a mapping: flags and fh are not the writer's. */
   uint32_t flags = in->write_flags & FUSE_WRITE_CACHE ? 0 : in->flags;
   uint64_t length = in->size;
   LunfsGeometry g;
 
   lunfs_lun_geometry (call->lun, &g);
-  if (in->size > call->slot->len - LUNFS_SLOT_HEADER_BYTES) {
-    send_reply (call, -EIO, NULL, 0); /* the kernel never sends less than it says */
+  if (LUNFS_SLOT_HEADER_BYTES + (uint64_t) in->size > call->slot->len) {
+    send_reply (call, -EIO, NULL, 0); /* the kernel never sends less than it says; a worker that ran wild may have left it */
     return;
   }
   if (misaligned (flags, in->offset, in->size, &g)) {
@@ -178,7 +179,7 @@ lunfs_data_write (const LunfsDataEnv *env, LunfsCall *call)
 static bool
 range (const LunfsCall *call, uint64_t *offset, uint32_t *size)
 {
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  const struct fuse_in_header *in = lunfs_slot_header (call->slot);
   const struct fuse_read_in *read_in = (const void *) (in + 1);
   const struct fuse_write_in *write_in = (const void *) (in + 1);
 
@@ -192,7 +193,7 @@ range (const LunfsCall *call, uint64_t *offset, uint32_t *size)
 char *
 lunfs_data_describe (const LunfsCall *call)
 {
-  const struct fuse_in_header *in = (const struct fuse_in_header *) call->slot->header;
+  const struct fuse_in_header *in = lunfs_slot_header (call->slot);
   uint64_t offset;
   uint32_t size;
 

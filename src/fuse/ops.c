@@ -69,6 +69,18 @@ op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_err (req, ENOENT);
 }
 
+/* The kernel takes the times of this answer for what it knew all along: with AUTO_INVAL_DATA no reader after it would drop what
+ * is cached since before a login.  So the file's time changes once more, and is asked for again. */
+static void
+reply_set (fuse_req_t req, fuse_ino_t ino, const struct stat *st)
+{
+  const LunfsOps *ops = lunfs_ops_of (req);
+
+  if (ops->conf.page_cache)
+    lunfs_tree_touch (ops->conf.tree, ino);
+  fuse_reply_attr (req, st, ops->conf.page_cache ? 0 : keep_seconds (req, ino));
+}
+
 /* The size is the LUN's; owner and mode are the mount's.  Times are accepted and forgotten: cp -p and msync set them. */
 static void
 op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
@@ -82,7 +94,7 @@ op_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struc
   else if ((to_set & FUSE_SET_ATTR_SIZE) && attr->st_size != st.st_size)
     fuse_reply_err (req, EPERM);
   else
-    fuse_reply_attr (req, &st, keep_seconds (req, ino));
+    reply_set (req, ino, &st);
 }
 
 static void

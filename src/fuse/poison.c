@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table is short and nearly always empty.  It is right at every store: an entry counts when nsuspects covers it, and one
- * that is taken out is overwritten by the last, which for a moment stands there twice. */
+ * that is taken out is overwritten by the last, which for a moment stands there twice.  No entry ever has another one's
+ * crashes: put(). */
 #include "config.h"
 
 #include "fuse/poison.h"
@@ -28,16 +29,30 @@ find (LunfsArenaHeader *h, uint64_t unique)
   return NULL;
 }
 
-/* Answers may have been lost with a worker: what is in few crashes makes room. */
+static bool
+is_less (const LunfsArenaSuspect *s, const LunfsArenaSuspect *than)
+{
+  return s->crashes != than->crashes ? s->crashes < than->crashes : s->unique < than->unique;
+}
+
+/* Answers may have been lost with a worker: what was in the fewest crashes makes room, and of these what is oldest. */
 static LunfsArenaSuspect *
 make_room (LunfsArenaHeader *h)
 {
   LunfsArenaSuspect *least = &h->suspects[0];
 
   for (unsigned i = 1; i < LUNFS_ARENA_SUSPECTS; i++)
-    if (h->suspects[i].crashes < least->crashes)
+    if (is_less (&h->suspects[i], least))
       least = &h->suspects[i];
   return least;
+}
+
+/* In this order: what stood there before is answered, or one of the least, and nobody cares how many it had. */
+static void
+put (LunfsArenaSuspect *to, uint64_t unique, uint64_t crashes)
+{
+  __atomic_store_n (&to->crashes, crashes, __ATOMIC_RELAXED);
+  __atomic_store_n (&to->unique, unique, __ATOMIC_RELEASE);
 }
 
 static void
@@ -48,10 +63,10 @@ add_crash (LunfsArenaHeader *h, uint64_t unique)
   if (s) {
     s->crashes++;
   } else if (h->nsuspects < LUNFS_ARENA_SUSPECTS) {
-    h->suspects[h->nsuspects] = (LunfsArenaSuspect){ unique, 1 };
+    put (&h->suspects[h->nsuspects], unique, 1);
     __atomic_store_n (&h->nsuspects, h->nsuspects + 1, __ATOMIC_RELEASE);
   } else {
-    *make_room (h) = (LunfsArenaSuspect){ unique, 1 };
+    put (make_room (h), unique, 1);
   }
 }
 
@@ -113,7 +128,9 @@ lunfs_poison_forget (LunfsPoison *poison, uint64_t unique)
   g_mutex_lock (&poison->lock);
   s = find (h, unique);
   if (s) {
-    *s = h->suspects[count (h) - 1];
+    const LunfsArenaSuspect *last = &h->suspects[count (h) - 1];
+
+    put (s, last->unique, last->crashes);
     __atomic_store_n (&h->nsuspects, count (h) - 1, __ATOMIC_RELEASE);
   }
   g_mutex_unlock (&poison->lock);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* .lunfs/status.json and .lunfs/metrics: each open file has the text of the moment when it was opened.  The control thread makes the texts,
- * keeps them and answers; the lane only passes the requests on. */
+/* .lunfs/status.json and .lunfs/metrics: each open file has the text of the moment when it was opened.  The control thread
+ * makes the texts, keeps them and answers; the lane only passes the requests on. */
 #include "config.h"
 
 #include "fuse/ops-private.h"

@@ -103,12 +103,6 @@ lunfs_tree_show (LunfsTree *tree, unsigned index)
 }
 
 void
-lunfs_tree_touch (LunfsTree *tree, unsigned index)
-{
-  atomic_store (&tree->touched_us[index], g_get_real_time ());
-}
-
-void
 lunfs_tree_hide (LunfsTree *tree, unsigned index)
 {
   set_visible (tree, index, false);
@@ -121,6 +115,15 @@ index_of (const LunfsTree *tree, uint64_t ino)
   if (tree->conf.root_is_file)
     return ino == LUNFS_INO_ROOT ? 0 : -1;
   return ino >= INO_LUN && ino < INO_LUN + LUNFS_ARENA_LUNS ? (int) (ino - INO_LUN) : -1;
+}
+
+void
+lunfs_tree_touch (LunfsTree *tree, uint64_t ino)
+{
+  int i = index_of (tree, ino);
+
+  if (i >= 0)
+    atomic_store (&tree->touched_us[i], g_get_real_time ());
 }
 
 LunfsLun *

@@ -49,8 +49,8 @@ typedef struct {
 void lunfs_tree_add (LunfsTree *tree, unsigned index, const LunfsTreeLun *lun);
 /* It has been up: its name appears.  Returns true if that is new. */
 bool lunfs_tree_show (LunfsTree *tree, unsigned index);
-/* From now on its data may be another: its time of change says so. */
-void lunfs_tree_touch (LunfsTree *tree, unsigned index);
+/* If @ino is a LUN's: from now on its data may be another, and its time of change says so.  Any thread. */
+void lunfs_tree_touch (LunfsTree *tree, uint64_t ino);
 /* Its names go; the node stays, for those who have the file open and in case it comes back. */
 void lunfs_tree_hide (LunfsTree *tree, unsigned index);
 /* False: @ino is no LUN's. */

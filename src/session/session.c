@@ -406,6 +406,7 @@ finish_stop (LunfsSession *s)
   lunfs_session_drop_transport (s);
   lunfs_session_cancel_recovery (s);
   lunfs_session_fail_waiting (s, -EIO);
+  s->events.failing (s->user); /* what waits to the left is not for us any more */
   s->finish.run (&s->finish); /* the user may take the row apart as soon as it hears of the stop */
   s->events.stopped (s->user);
 }

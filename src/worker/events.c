@@ -70,7 +70,7 @@ row_is_up (LunfsRow *row)
     lunfs_worker_rescan_soon (w);
   lunfs_tree_show (w->tree, row->index);
   if (w->settings->cache == LUNFS_CACHE_PAGE) /* another initiator may have written to it: see supervisor/init.c */
-    lunfs_tree_touch (w->tree, row->index);
+    lunfs_tree_touch (w->tree, lunfs_tree_ino (w->tree, row->index));
   lunfs_channel_inval (w->channel, lunfs_tree_ino (w->tree, row->index)); /* it may have grown, too */
   lunfs_ops_release_opens (w->ops, false);
   lunfs_worker_row_is_up (row);

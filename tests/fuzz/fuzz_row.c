@@ -45,7 +45,7 @@ static struct {
   const uint8_t *front, *back;
   Op ops[DEPTH];
   unsigned busy, issued, answered;
-  bool draining, drained, stopping, limited;
+  bool draining, drained, stopping;
   int64_t step_us;
 } z;
 
@@ -603,7 +603,7 @@ check_ages (void)
   for (unsigned i = 0; i < DEPTH; i++) {
     int64_t age_us = z.ops[i].busy ? z.row.now_us - z.ops[i].begin_us : 0;
 
-    must (age_us < REQUEST_LIMIT_US || !z.limited);
+    must (age_us < REQUEST_LIMIT_US || z.row.request_limit_s == 0);
     must (age_us < AGE_LIMIT_US || z.row.settings->replacement_timeout < 0);
   }
 }
@@ -676,18 +676,6 @@ change_lun (void)
     c->reset_response = what & 16 ? 0 : what & 32 ? 5 : LUNFS_RAM_NO_RESPONSE;
     break;
   }
-}
-
-/* The kernel limits how long a request may take. */
-static void
-limit_requests (void)
-{
-  LunfsSessionSnapshot snapshot;
-
-  lunfs_session_snapshot (z.row.session, &snapshot);
-  snapshot.timeouts.request_limit = REQUEST_LIMIT_S;
-  lunfs_session_set_timeouts (z.row.session, &snapshot.timeouts);
-  z.limited = true;
 }
 
 /* A user does not want to wait any longer. */
@@ -941,6 +929,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     strcpy (lunfs_ram_conf (z.row.ram)->serial, "12");
   if (first & 64)
     lunfs_ram_conf (z.row.ram)->naa = 0;
+  if (first & 128)
+    z.row.request_limit_s = REQUEST_LIMIT_S;
   if (first & 2)
     shrink_pool (first >> 2 & 7);
   for (unsigned i = 0; i < DEPTH; i++) {
@@ -952,8 +942,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   row_build (&z.row, true, first & 1 ? &known : NULL);
   if (first & 1)
     preset (&known);
-  if (first & 128)
-    limit_requests ();
   turn (2000);
   while (z.front < z.back)
     do_something ();

@@ -20,6 +20,7 @@
 #define CHUNKS 256u
 #define SECOND_US 1000000
 #define WRITE_DELAY_US 20000
+#define OURS LUNFS_REQ_RETURN /* flags of what the cache writes back */
 
 typedef struct {
   LunfsRequest req;
@@ -179,6 +180,7 @@ start (LunfsCacheMode mode, uint32_t block_size)
                            .mode = mode,
                            .write_delay_us = WRITE_DELAY_US,
                            .read_ahead_bytes = conf.read_ahead_bytes,
+                           .request_limit_s = conf.request_limit_s,
                            .stats = &stats,
                            .recovered = on_recovered };
   cache = lunfs_cache_new (&conf);
@@ -294,6 +296,41 @@ teardown (void)
   g_free (disk);
 }
 
+/* With "writeback".  A block is a page. */
+static inline void
+start_pages (void)
+{
+  setup ();
+  start (LUNFS_CACHE_WRITEBACK, 4096);
+}
+
+/* Eight are. */
+static inline void
+start_blocks (void)
+{
+  setup ();
+  start (LUNFS_CACHE_WRITEBACK, 512);
+}
+
+static inline void
+start_small (void)
+{
+  setup ();
+  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
+  start (LUNFS_CACHE_WRITEBACK, 4096);
+}
+
+/* Takes all of the pool; what to give back. */
+static inline unsigned
+take_all (uint32_t *chunk)
+{
+  unsigned n = 0;
+
+  while (lunfs_pool_take (pool, &chunk[n], 1))
+    n++;
+  return n;
+}
+
 /* ---- users ---- */
 
 static inline void
@@ -381,6 +418,14 @@ written (unsigned n, uint64_t lba, uint64_t nblocks)
   if (conf.mode != LUNFS_CACHE_WRITEBACK)
     answer (nsent - 1, 0);
   ends (n, 0);
+}
+
+static inline void
+flush_ends (unsigned n, int result)
+{
+  put (n, LUNFS_OP_FLUSH, 0, 0, 0);
+  answer_all (0);
+  ends (n, result);
 }
 
 /* @nblocks of the request's data, from its block @from on, have the value @value. */

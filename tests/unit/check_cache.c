@@ -441,17 +441,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-/* Takes all of the pool; what to give back. */
-static unsigned
-take_all (uint32_t *chunk)
-{
-  unsigned n = 0;
-
-  while (lunfs_pool_take (pool, &chunk[n], 1))
-    n++;
-  return n;
-}
-
 /* No memory to keep it: acknowledged when it is stable, and not lost if the target forgets it before. */
 START_TEST (test_unkept)
 {

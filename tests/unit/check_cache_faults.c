@@ -4,30 +4,6 @@
 
 #include "cache-harness.h"
 
-#define OURS LUNFS_REQ_RETURN
-
-static void
-start_pages (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
-static void
-start_small (void)
-{
-  setup ();
-  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
-static void
-start_blocks (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 512);
-}
-
 /* ---- failures ---- */
 
 START_TEST (test_write_fails)
@@ -63,9 +39,7 @@ START_TEST (test_write_fails)
   answer (4, 0);
   disk_holds (0, 1, 1);
   written (4, 0, 1); /* from memory again */
-  put (11, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (11, 0);
+  flush_ends (11, 0);
   disk_holds (0, 1, 5);
 }
 END_TEST
@@ -259,9 +233,7 @@ START_TEST (test_disown)
   answer (1, -EINTR);
   advance (2 * SECOND_US);
   ck_assert_uint_eq (nsent, 2);
-  put (3, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (3, -EIO);
+  flush_ends (3, -EIO);
   disk_holds (0, 32, 0);
   written (4, 16, 1);
   put (5, LUNFS_OP_FLUSH, 0, 0, 0);
@@ -278,9 +250,7 @@ START_TEST (test_disown_unstable)
   lunfs_cache_disown (cache);
   up ();
   ck_assert_uint_eq (nsent, 1);
-  put (1, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (1, -EIO);
+  flush_ends (1, -EIO);
 }
 END_TEST
 
@@ -297,9 +267,7 @@ START_TEST (test_disown_range)
   is_sent (2, LUNFS_OP_DISCARD, 16, 8, LUNFS_REQ_RECOVERY);
   answer (2, 0);
   ck_assert_uint_eq (nsent, 3);
-  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (2, -EIO);
+  flush_ends (2, -EIO);
 }
 END_TEST
 
@@ -315,9 +283,7 @@ START_TEST (test_disown_held)
   advance (3 * SECOND_US);
   for (unsigned i = 1; i < nsent; i++)
     ck_assert_int_ne (sent[i]->op, LUNFS_OP_WRITE);
-  put (2, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (2, -EIO);
+  flush_ends (2, -EIO);
   disk_holds (0, 1, 0);
 }
 END_TEST

@@ -13,13 +13,21 @@ begin (LunfsCacheMode mode, uint32_t block_size)
 }
 
 static void
-start_pages (void)
+start_through_of_ones (void)
 {
   begin (LUNFS_CACHE_WRITETHROUGH, 4096);
 }
 
 static void
-start_blocks (void)
+start_limited (void)
+{
+  setup ();
+  conf.request_limit_s = 20;
+  start (LUNFS_CACHE_WRITETHROUGH, 4096);
+}
+
+static void
+start_blocks_of_ones (void)
 {
   begin (LUNFS_CACHE_WRITEBACK, 512);
 }
@@ -398,16 +406,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-static unsigned
-take_all (uint32_t *chunk)
-{
-  unsigned n = 0;
-
-  while (lunfs_pool_take (pool, &chunk[n], 1))
-    n++;
-  return n;
-}
-
 /* Into the reader's own memory, and nothing stays. */
 START_TEST (test_no_memory)
 {
@@ -508,13 +506,37 @@ START_TEST (test_cancel_of_fetcher)
 }
 END_TEST
 
+/* The kernel's limit counts for each by its own age, also where a younger one fetches. */
+START_TEST (test_limit)
+{
+  now_us += 100 * SECOND_US;
+  put (0, LUNFS_OP_READ, 0, 4, 4);
+  now_us += 5 * SECOND_US;
+  prepare_io (1, LUNFS_OP_READ, 0, 5, 1); /* has waited elsewhere */
+  io[1].req.submit_us = now_us - 15 * SECOND_US;
+  submit_io (1);
+  put (2, LUNFS_OP_READ, 0, 6, 1);
+  advance (4 * SECOND_US);
+  ck_assert (!io[1].done);
+  advance (2 * SECOND_US);
+  ends (1, -EIO);
+  ck_assert (!io[0].done && !io[2].done);
+  ck_assert_uint_eq (LUNFS_VALUE (&stats, timeouts), 1);
+  advance (10 * SECOND_US);
+  ck_assert (!io[0].done); /* is the layer's below */
+  answer (0, 0);
+  ends (0, 0);
+  ends (2, 0);
+}
+END_TEST
+
 int
 main (void)
 {
   Suite *suite = suite_create ("cache_read");
   TCase *tc = tcase_create ("pages");
 
-  tcase_add_checked_fixture (tc, start_pages, teardown);
+  tcase_add_checked_fixture (tc, start_through_of_ones, teardown);
   tcase_add_test (tc, test_hit);
   tcase_add_loop_test (tc, test_lend, 0, 2);
   tcase_add_test (tc, test_join);
@@ -527,8 +549,12 @@ main (void)
   tcase_add_test (tc, test_cancel);
   tcase_add_test (tc, test_cancel_of_fetcher);
   suite_add_tcase (suite, tc);
+  tc = tcase_create ("limited");
+  tcase_add_checked_fixture (tc, start_limited, teardown);
+  tcase_add_test (tc, test_limit);
+  suite_add_tcase (suite, tc);
   tc = tcase_create ("blocks");
-  tcase_add_checked_fixture (tc, start_blocks, teardown);
+  tcase_add_checked_fixture (tc, start_blocks_of_ones, teardown);
   tcase_add_test (tc, test_unaligned);
   tcase_add_test (tc, test_small_commands);
   tcase_add_test (tc, test_smaller_commands);

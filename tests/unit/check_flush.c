@@ -4,23 +4,6 @@
 
 #include "cache-harness.h"
 
-#define OURS LUNFS_REQ_RETURN
-
-static void
-start_pages (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
-static void
-start_small (void)
-{
-  setup ();
-  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
 /* ---- flush ---- */
 
 /* It waits for what was dirty before it came, not for what came later. */

@@ -2,6 +2,7 @@
 /* What a dead worker left in its slots: what is served, what is dropped, and who owns the memory. */
 #include "fuse/inbox.h"
 #include "lunfs/unique.h"
+#include "stepped.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -189,6 +190,47 @@ START_TEST (test_two_owners)
 }
 END_TEST
 
+typedef struct {
+  LunfsPool *pool;
+  LunfsArenaSlot *slot;
+  uint32_t seen; /* chunk that was looked at */
+} Owner;
+
+static void
+child_owns (void *user)
+{
+  Owner *o = user;
+
+  begin_steps ();
+  lunfs_inbox_own (arena, o->pool, o->slot);
+}
+
+/* The next one finds the payload, wherever it is by now. */
+static void
+check_payload (void *user)
+{
+  Owner *o = user;
+  uint32_t chunk = o->slot->chunk[0];
+
+  if (chunk != o->seen && !all_bytes (o->pool, chunk, 77))
+    ck_abort_msg ("chunk %u is not the payload", chunk);
+  o->seen = chunk;
+}
+
+START_TEST (test_killed_copying)
+{
+  Owner o = { .slot = put (0, FUSE_WRITE, 2, WRITE_BYTES (LUNFS_CHUNK_BYTES), 10), .seen = UINT32_MAX };
+
+  memset (arena->chunks + 10 * LUNFS_CHUNK_BYTES, 77, LUNFS_CHUNK_BYTES);
+  arena->pages[10 * LUNFS_PAGES_PER_CHUNK].kept = 1;
+  lunfs_inbox_sort (arena, true, &kernel);
+  o.pool = lunfs_pool_new (arena, false);
+  step_through (child_owns, &o, check_payload, &o);
+  ck_assert_uint_ne (o.slot->chunk[0], 10);
+  lunfs_pool_free (o.pool);
+}
+END_TEST
+
 START_TEST (test_no_memory_for_a_copy)
 {
   LunfsArenaSlot *slot = put (0, FUSE_WRITE, 2, WRITE_BYTES (1), 10);
@@ -220,6 +262,8 @@ main (void)
   tcase_add_test (tc, test_pool);
   tcase_add_test (tc, test_two_owners);
   tcase_add_test (tc, test_no_memory_for_a_copy);
+  if (can_step ())
+    tcase_add_test (tc, test_killed_copying);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

@@ -10,15 +10,13 @@
 #include "cache/pages.h"
 #include "cache/ranges.h"
 #include "lunfs/request.h"
+#include "stepped.h"
 
 #include <check.h>
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -721,72 +719,57 @@ static const struct {
   { "twice, restored the other way round", page_twice_reversed, restore_it },
 };
 
-static void G_GNUC_NORETURN
-be_stepped (unsigned n)
+static void
+be_stepped (void *arg)
 {
+  unsigned n = GPOINTER_TO_UINT (arg);
+
   worker_begin (&stepped, arena);
   cases[n].before ();
-  if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) < 0)
-    _exit (77);
-  raise (SIGSTOP);
+  begin_steps ();
   cases[n].what ();
-  _exit (0);
 }
 
 typedef struct {
   LunfsArena *copy;
+  LunfsArenaPage *records;
   size_t records_bytes;
   uint32_t found[NPAGES];
   uint8_t kept[NPAGES];
+  const char *when;
 } Seen;
 
 /* As if it had been killed now.  A successor is asked if the records are others than before; the data is looked at anyway. */
 static void
-check_moment (Seen *seen, LunfsArenaPage *records, const char *when)
+check_moment (void *user)
 {
+  Seen *seen = user;
   size_t ranges_bytes = RANGES * sizeof *arena->ranges;
 
-  if (memcmp (records, arena->pages, seen->records_bytes) != 0
+  if (memcmp (seen->records, arena->pages, seen->records_bytes) != 0
       || memcmp (seen->copy->ranges, arena->ranges, ranges_bytes) != 0) {
     memcpy (seen->copy->ranges, arena->ranges, ranges_bytes);
-    memcpy (records, arena->pages, seen->records_bytes);
+    memcpy (seen->records, arena->pages, seen->records_bytes);
     memcpy (seen->copy->pages, arena->pages, seen->records_bytes);
     memcpy (seen->copy->chunks, arena->chunks, (size_t) arena->header->nchunks * LUNFS_CHUNK_BYTES);
-    check_successor (seen->copy, when, seen->found, seen->kept);
+    check_successor (seen->copy, seen->when, seen->found, seen->kept);
     return;
   }
   for (uint64_t n = 3; n <= 4; n++)
-    check_page (n, seen->kept[n], lunfs_frames_data (arena, seen->kept[n] ? seen->found[n] : 0), when);
+    check_page (n, seen->kept[n], lunfs_frames_data (arena, seen->kept[n] ? seen->found[n] : 0), seen->when);
 }
 
 START_TEST (test_stepped)
 {
   Seen seen = { .copy = lunfs_arena_create (0, NULL),
-                .records_bytes = arena->header->nchunks * LUNFS_PAGES_PER_CHUNK * sizeof *arena->pages };
-  LunfsArenaPage *records = g_malloc0 (seen.records_bytes);
-  unsigned steps = 0;
-  int status;
-  pid_t pid = fork ();
+                .records_bytes = arena->header->nchunks * LUNFS_PAGES_PER_CHUNK * sizeof *arena->pages,
+                .when = cases[_i].name };
 
-  ck_assert_int_ge (pid, 0);
-  if (pid == 0)
-    be_stepped ((unsigned) _i);
-  ck_assert_int_eq (waitpid (pid, &status, 0), pid);
-  if (WIFSTOPPED (status)) {
-    memset (records, 0xff, seen.records_bytes);
-    for (; WIFSTOPPED (status); steps++) {
-      check_moment (&seen, records, cases[_i].name);
-      ck_assert_int_eq (ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-      ck_assert_int_eq (waitpid (pid, &status, 0), pid);
-    }
-    ck_assert_uint_gt (steps, 100);
-  }
-  if (WIFEXITED (status) && WEXITSTATUS (status) == 77)
-    printf ("no ptrace here: %s is not stepped through\n", cases[_i].name);
-  else
-    ck_assert (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+  seen.records = g_malloc (seen.records_bytes);
+  memset (seen.records, 0xff, seen.records_bytes); /* none of them as they are */
+  step_through (be_stepped, GUINT_TO_POINTER (_i), check_moment, &seen);
   lunfs_arena_free (seen.copy);
-  g_free (records);
+  g_free (seen.records);
 }
 END_TEST
 
@@ -801,7 +784,7 @@ main (void)
   tcase_set_timeout (tc, 60);
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_killed, 0, 3);
-  if (!g_getenv ("LD_PRELOAD") || !strstr (g_getenv ("LD_PRELOAD"), "vgpreload")) /* who steps through valgrind? */
+  if (can_step ())
     tcase_add_loop_test (tc, test_stepped, 0, G_N_ELEMENTS (cases));
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);

@@ -2,6 +2,7 @@
 /* Who was there when workers crashed. */
 #include "fuse/poison.h"
 #include "lunfs/unique.h"
+#include "stepped.h"
 #include "supervisor/ending.h"
 
 #include <check.h>
@@ -158,6 +159,78 @@ START_TEST (test_damaged)
 }
 END_TEST
 
+/* ---- killed ---- */
+
+#define NEW (UINT64_C (1) << 20)
+
+/* Crashes, as a successor would find them, at any moment. */
+typedef struct {
+  uint64_t unique;
+  LunfsPoisonVerdict least, most;
+} Known;
+
+/* Nobody has another one's. */
+static void
+check_moment (void *user)
+{
+  for (const Known *k = user; k->unique; k++) {
+    LunfsPoisonVerdict verdict = lunfs_poison_judge (poison, k->unique);
+
+    if (verdict < k->least || verdict > k->most)
+      ck_abort_msg ("%u of request %u", (unsigned) verdict, (unsigned) k->unique);
+  }
+}
+
+static void
+child_forgets (void *unique)
+{
+  begin_steps ();
+  lunfs_poison_forget (poison, GPOINTER_TO_UINT (unique));
+}
+
+static void
+child_counts (void *arg)
+{
+  begin_steps ();
+  lunfs_poison_count (arena);
+}
+
+/* The last takes its place. */
+START_TEST (test_killed_forgetting)
+{
+  Known known[] = { { 2, 0, 3 }, { 4, 1, 1 }, { 0 } };
+
+  for (unsigned n = 0; n < 3; n++) {
+    put (0, 2, true);
+    if (n == 2)
+      put (1, 4, true);
+    dies (true);
+  }
+  step_through (child_forgets, GUINT_TO_POINTER (2), check_moment, known);
+}
+END_TEST
+
+/* 1: the table is full, and the oldest make room. */
+START_TEST (test_killed_counting)
+{
+  Known known[] = { { NEW, 0, 1 }, { NEW + 2, 0, 1 }, { 4, 2, 2 }, { 8, 0, 1 }, { 0 } };
+
+  for (unsigned n = 0; n < (_i ? LUNFS_ARENA_SUSPECTS : 2); n++)
+    put (n, 4 + 4 * n, true);
+  dies (true);
+  for (unsigned n = 0; n < LUNFS_ARENA_SLOTS; n++)
+    lunfs_slot_clear (&arena->slots[n]);
+  put (0, 4, true);
+  dies (true);
+  put (0, NEW, true);
+  put (1, NEW + 2, true);
+  arena->header->last_crashed = true;
+  step_through (child_counts, NULL, check_moment, known);
+  expect (NEW, LUNFS_POISON_WITNESS);
+  expect (NEW + 2, LUNFS_POISON_WITNESS);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -174,6 +247,10 @@ main (void)
   tcase_add_test (tc, test_forget_one_of_many);
   tcase_add_test (tc, test_full);
   tcase_add_test (tc, test_damaged);
+  if (can_step ()) {
+    tcase_add_test (tc, test_killed_forgetting);
+    tcase_add_loop_test (tc, test_killed_counting, 0, 2);
+  }
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

@@ -5,8 +5,6 @@
 
 #include "cache-harness.h"
 
-#define OURS LUNFS_REQ_RETURN
-
 static void
 start_through (void)
 {
@@ -15,25 +13,11 @@ start_through (void)
 }
 
 static void
-start_small (void)
+start_through_small (void)
 {
   setup ();
   kept_limit_bytes = 1 << 20; /* of which one LUN alone may keep half */
   start (LUNFS_CACHE_WRITETHROUGH, 4096);
-}
-
-static void
-start_back (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
-static void
-start_blocks (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 512);
 }
 
 static void
@@ -287,9 +271,7 @@ START_TEST (test_fua_beside)
   ends (1, 0);
   disk_holds (1, 1, 2);
   disk_holds (3, 1, 1);
-  put (3, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (3, 0);
+  flush_ends (3, 0);
   ck_assert_uint_eq (lunfs_cache_unstable_bytes (cache), 0);
 }
 END_TEST
@@ -316,9 +298,7 @@ START_TEST (test_discard_beside)
   reads (5, 2, 3, 0);
   reads (6, 0, 2, 1);
   reads (7, 6, 1, 4);
-  put (8, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (8, 0);
+  flush_ends (8, 0);
   disk_holds (0, 2, 1);
   disk_holds (2, 3, 0);
   disk_holds (5, 1, 1);
@@ -337,11 +317,11 @@ main (void)
   tcase_add_test (tc, test_fails);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("limits");
-  tcase_add_checked_fixture (tc, start_small, teardown);
+  tcase_add_checked_fixture (tc, start_through_small, teardown);
   tcase_add_test (tc, test_kept_limit);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("back");
-  tcase_add_checked_fixture (tc, start_back, teardown);
+  tcase_add_checked_fixture (tc, start_pages, teardown);
   tcase_add_loop_test (tc, test_blocked, 0, 3);
   tcase_add_test (tc, test_short_zeroes);
   tcase_add_test (tc, test_blocked_and_failed);

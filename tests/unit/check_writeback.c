@@ -5,30 +5,6 @@
 
 #include "cache-harness.h"
 
-#define OURS LUNFS_REQ_RETURN
-
-static void
-start_pages (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
-static void
-start_blocks (void)
-{
-  setup ();
-  start (LUNFS_CACHE_WRITEBACK, 512);
-}
-
-static void
-start_small (void)
-{
-  setup ();
-  kept_limit_bytes = 2 << 20; /* of which one LUN alone may keep half */
-  start (LUNFS_CACHE_WRITEBACK, 4096);
-}
-
 static void
 start_large (void)
 {

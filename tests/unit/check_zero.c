@@ -4,10 +4,10 @@
 #include "config.h"
 
 #include "cache-harness.h"
+#include "stepped.h"
 
 #include "util/zeroes.h"
 
-#define OURS LUNFS_REQ_RETURN
 #define OLD 0xab /* what the target holds before */
 
 static void
@@ -75,14 +75,6 @@ reads_at_once (unsigned n, uint64_t lba, uint64_t nblocks, unsigned value)
   ends (n, 0);
   holds (n, 0, nblocks, value);
   ck_assert_uint_eq (nsent, before);
-}
-
-static void
-flush_ends (unsigned n, int result)
-{
-  put (n, LUNFS_OP_FLUSH, 0, 0, 0);
-  answer_all (0);
-  ends (n, result);
 }
 
 /* ---- when it is answered ---- */
@@ -702,6 +694,97 @@ START_TEST (test_inherit)
 }
 END_TEST
 
+/* ---- the worker is killed at any instruction of it ---- */
+
+static const struct {
+  bool due_before; /* the page was written into a range that was due */
+  LunfsOp op;      /* what comes; READ: nothing */
+  uint32_t flags;
+  bool answered;          /* stepped through is the target's answer */
+  bool page_stays, stays; /* the page is there all the time, and so is the range */
+} steps[] = {
+  { .op = LUNFS_OP_DISCARD },
+  { .op = LUNFS_OP_ZERO },
+  { .op = LUNFS_OP_DISCARD, .due_before = true, .stays = true },
+  { .op = LUNFS_OP_DISCARD, .flags = LUNFS_REQ_UNMAP, .answered = true },
+  { .op = LUNFS_OP_READ, .due_before = true, .answered = true, .page_stays = true, .stays = true },
+};
+
+static bool
+page_is_kept (void)
+{
+  for (unsigned i = 0; i < CHUNKS * LUNFS_PAGES_PER_CHUNK; i++)
+    if (arena->pages[i].kept && arena->pages[i].number == 0 && arena->pages[i].blocks == 0xff)
+      return true;
+  return false;
+}
+
+static bool
+range_is_kept (void)
+{
+  for (unsigned i = 0; i < LUNFS_ARENA_RANGES; i++) {
+    const LunfsArenaRange *r = &arena->ranges[i];
+
+    if ((r->kept == LUNFS_RANGE_DUE || r->kept == LUNFS_RANGE_DONE) && r->offset == 0 && r->length == 400 * bs)
+      return true;
+  }
+  return false;
+}
+
+/* It has been answered, so what was written is on record, or what has come over it. */
+static void
+check_moment (void *user)
+{
+  unsigned n = GPOINTER_TO_UINT (user);
+  bool page = page_is_kept (), range = range_is_kept ();
+
+  if ((!page && (!range || steps[n].page_stays)) || (!range && steps[n].stays))
+    ck_abort_msg ("nobody would know of it: %d, %d", page, range);
+}
+
+static void
+child_goes_on (void *user)
+{
+  unsigned n = GPOINTER_TO_UINT (user);
+
+  if (steps[n].op != LUNFS_OP_READ)
+    prepare_io (2, steps[n].op, steps[n].flags, 0, 400);
+  if (!steps[n].answered) {
+    begin_steps ();
+    submit_io (2);
+    return;
+  }
+  if (steps[n].op != LUNFS_OP_READ)
+    submit_io (2);
+  execute (nsent - 1);
+  begin_steps ();
+  answer (nsent - 1, 0);
+}
+
+START_TEST (test_killed)
+{
+  bool page_stays = steps[_i].page_stays;
+
+  if (steps[_i].due_before)
+    discarded (0, 0, 400);
+  written (1, 0, 8);
+  if (page_stays) {
+    turn ();
+  } else if (steps[_i].answered) { /* it is not dirty, or the range would have to wait for it */
+    advance (WRITE_DELAY_US + 1000);
+    answer (0, 0);
+  }
+  step_through (child_goes_on, GUINT_TO_POINTER (_i), check_moment, GUINT_TO_POINTER (_i));
+  ck_assert_int_eq (page_is_kept (), page_stays);
+  ck_assert (range_is_kept ());
+  succeed ();
+  up ();
+  answer_all (0);
+  disk_holds (0, 8, page_stays ? 2 : 0);
+  disk_holds (8, 392, 0);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -712,6 +795,7 @@ main (void)
   tcase_add_loop_test (tc, test_first, 0, 2);
   suite_add_tcase (suite, tc);
   tc = tcase_create ("known");
+  tcase_set_timeout (tc, 60);
   tcase_add_checked_fixture (tc, start_known, teardown);
   tcase_add_test (tc, test_no_slot);
   tcase_add_test (tc, test_bound);
@@ -733,6 +817,8 @@ main (void)
   tcase_add_test (tc, test_login_fails);
   tcase_add_loop_test (tc, test_disown, 0, 3);
   tcase_add_loop_test (tc, test_inherit, 0, 2);
+  if (can_step ())
+    tcase_add_loop_test (tc, test_killed, 0, G_N_ELEMENTS (steps));
   suite_add_tcase (suite, tc);
   tc = tcase_create ("ahead");
   tcase_add_checked_fixture (tc, start_ahead, teardown);

@@ -29,6 +29,7 @@ typedef struct {
   LunfsArena *arena;
   LunfsPool *pool;
   uint64_t cache_limit_bytes, kept_limit_bytes;
+  int request_limit_s; /* the kernel's; 0 = it has none */
   LunfsFrames *frames;
   LunfsSession *session;
   LunfsCache *cache;
@@ -207,6 +208,7 @@ row_build_cache (Row *row)
     .mode = row->settings->cache,
     .write_delay_us = (int64_t) row->settings->cache_write_delay_ms * 1000,
     .read_ahead_bytes = row->settings->read_ahead,
+    .request_limit_s = row->request_limit_s,
     .stats = &row->stats,
     .recovered = row_on_recovered,
     .user = row,
@@ -241,6 +243,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .port = 3260,
     .target_name = ROW_TARGET,
     .stats = &row->stats,
+    .request_limit = row->request_limit_s,
     .resolve = row_on_resolve,
     .resolve_user = row,
   };
