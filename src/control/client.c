@@ -117,9 +117,15 @@ bool
 lunfs_control_has_owner (const char *socket)
 {
   g_autofree char *pid = owner_of (socket);
-  g_autofree char *proc = g_strdup_printf ("/proc/%s", pid);
+  g_autofree char *path = g_strdup_printf ("/proc/%s/stat", pid);
+  g_autofree char *stat = NULL;
+  const char *state;
 
-  return access (proc, F_OK) == 0;
+  if (!g_file_get_contents (path, &stat, NULL, NULL))
+    return false;
+  /* The process 1 of many a container never waits for its children: they stay as zombies. */
+  state = strrchr (stat, ')');
+  return state && strncmp (state, ") Z", 3) != 0 && strncmp (state, ") X", 3) != 0;
 }
 
 /* A worker that hangs, or a socket that its dead supervisor has left. */

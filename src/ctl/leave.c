@@ -123,6 +123,26 @@ unmount (const char *mountpoint, GError **error)
   return EIO;
 }
 
+static void
+count_lun (JsonObject *mount, JsonObject *target, JsonObject *lun, void *user)
+{
+  ++*(unsigned *) user;
+}
+
+/* A mount whose target has never been reached has nothing to flush. */
+static bool
+has_luns (char *mountpoint)
+{
+  char *argv[] = { mountpoint, NULL };
+  int status;
+  g_autoptr (GPtrArray) mounts = lunfs_ctl_statuses (1, argv, &status, NULL);
+  unsigned n = 0;
+
+  for (unsigned i = 0; mounts && i < mounts->len; i++)
+    lunfs_ctl_each_lun (mounts->pdata[i], count_lun, &n);
+  return !mounts || mounts->len == 0 || n > 0;
+}
+
 /* The process flushes once more, logs out and ends. */
 static bool
 wait_for_end (const LunfsControlMount *mount, gint64 timeout_s, GError **error)
@@ -161,7 +181,7 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
                  mount->mountpoint);
     return LUNFS_EXIT_USAGE;
   }
-  if (!lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
+  if (has_luns (mount->mountpoint) && !lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
     g_prefix_error (error, "not unmounted (umount or fusermount3 -u do so at once): ");
     return LUNFS_EXIT_UNFLUSHED;
   }
