@@ -40,7 +40,8 @@ usage (FILE *to, int status)
   fputs ("usage: lunfsctl COMMAND ...\n\n", to);
   for (unsigned i = 0; i < G_N_ELEMENTS (commands); i++)
     fprintf (to, "  %-8s %-24s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-  fputs ("\nPATH is a mount point of lunfs or a LUN's file in it.  lunfsctl COMMAND --help: its options.  See "
+  fputs ("\nPATH is a mount point of lunfs, a LUN's file in it, or its name in lunfs.conf.  lunfsctl COMMAND --help: "
+         "its options.  See "
          "lunfsctl(8).\n",
          to);
   return status;

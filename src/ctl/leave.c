@@ -61,13 +61,16 @@ lunfs_ctl_logout (int argc, char **argv, GError **error)
     { 0 }
   };
   g_autoptr (JsonObject) request = lunfs_ctl_request ("logout");
-  g_autoptr (GPtrArray) answers = NULL;
-  g_autofree char *users = NULL;
+  g_autoptr (GPtrArray) answers = NULL, mounts = NULL;
+  g_autofree char *users = NULL, *path = NULL;
+  const LunfsControlMount *mount;
   int status = LUNFS_EXIT_OK;
 
-  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error))
+  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !(mounts = lunfs_control_find (argv[0], error)))
     return LUNFS_EXIT_USAGE;
-  users = force ? NULL : lunfs_ctl_users (argv[0]);
+  mount = mounts->pdata[0];
+  path = *mount->inside ? g_build_filename (mount->mountpoint, mount->inside, NULL) : g_strdup (mount->mountpoint);
+  users = force ? NULL : lunfs_ctl_users (path);
   if (users) {
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_BUSY,
                  "%s is in use by %s: their requests would fail; end them first, or --force", argv[0], users);
