@@ -176,6 +176,11 @@ for page in README lunfs lunfsctl lunfs.conf lunfs-mounter; do
   done 8<"$scratch/examples"
 done
 
+say "contrib/lunfs.conf, with all that is a comment there"
+unmount_all
+sed 's/^#\([^ ]\)/\1/' "$top_srcdir/contrib/lunfs.conf" >/etc/lunfs/lunfs.conf
+run_line "lunfsctl check"
+
 say "README: what the build needs"
 while read -r package; do
   [ "$package" = debhelper-compat ] || grep -qE "^ *apt-get install .* $package( |\$)" "$top_srcdir/README" ||

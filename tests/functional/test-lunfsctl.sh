@@ -30,6 +30,7 @@ lunfsctl status >"$scratch/table"
 grep -q "^$mnt: iscsi://" "$scratch/table"
 grep -qE '^  lun1 +up +[0-9]+s +8M ' "$scratch/table"
 grep -q "^$scratch/plain: " "$scratch/table"
+grep -qE '^  plain +[a-z]+ +[0-9]+s +8M ' "$scratch/table"
 expect_fail lunfsctl status /usr
 expect_status 21
 expect_message 'no lunfs mount'
