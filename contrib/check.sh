@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-#   contrib/check.sh         all tests, from a bare Debian 12
+#   contrib/check.sh           all tests, from a bare Debian 12
+#   contrib/check.sh TEST...   these only, as in tests/unit/check_url tests/functional/test-tree.sh
 #
 # Installs what they need, builds in build-check/ with warnings as errors, runs "make check" and, unless
 # LUNFS_CHECK_QUICK=1, the unit tests and some functional ones again with AddressSanitizer and UBSan.
@@ -9,18 +10,22 @@ set -uo pipefail
 # shellcheck source=contrib/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-usage () { sed -n '3,7s/^# \{0,1\}//p' "$0"; }
-if [ "$#" -gt 0 ]; then
-  case $1 in
-    --help | -h)
-      usage
-      exit 0
-      ;;
-  esac
-  echo "error: unknown argument '$1'" >&2
-  usage >&2
-  exit 7
-fi
+usage () { sed -n '3,8s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in
+  --help | -h)
+    usage
+    exit 0
+    ;;
+esac
+for test; do
+  if [[ $test == -* || ! -e $top/$test && ! -e $top/$test.c ]]; then
+    echo "error: there is no test '$test'" >&2
+    usage >&2
+    exit 7
+  fi
+done
+only=()
+[ "$#" = 0 ] || only=("TESTS=$*")
 
 passed=0 failed=0 skipped=0 verdict=1
 trap 'printf "%d passed, %d failed, %d skipped\n" "$passed" "$failed" "$skipped"; exit "$verdict"' EXIT
@@ -48,8 +53,7 @@ export LC_ALL=C LUNFS_CI=1
 need_packages "${build_packages[@]}" check fuse3 tgt fio qemu-utils qemu-block-extra qemu-system-x86 e2fsprogs xfsprogs \
   btrfs-progs jq python3 shellcheck attr busybox-static iproute2 kmod mount util-linux procps psmisc libiscsi-bin \
   man-db zsh || give_up "packages"
-# fusermount3 looks for it; Debian's installer makes it, debootstrap does not.
-if [ ! -e /etc/mtab ]; then "${become_root[@]}" ln -s ../proc/self/mounts /etc/mtab; fi
+need_mtab
 configure_tree build-check --enable-werror || give_up "configure"
 
 as_root=()
@@ -61,10 +65,10 @@ make -s -C "$build" -j"$jobs" || give_up "the build failed"
 say "make check"
 status=0
 find "$build/tests" -name '*.trs' -exec "${as_root[@]}" rm -f {} +
-"${as_root[@]}" make -C "$build" -j"$jobs" check || status=1
+"${as_root[@]}" make -C "$build" -j"$jobs" check "${only[@]}" || status=1
 add_results "$build"
 
-if [ "${LUNFS_CHECK_QUICK:-0}" != 1 ] && [ "$status" = 0 ]; then
+if [ "${LUNFS_CHECK_QUICK:-0}" != 1 ] && [ "$status" = 0 ] && [ "$#" = 0 ]; then
   say "make check-asan"
   "${as_root[@]}" make -s -C "$build" -j"$jobs" check-asan-short || status=1
   add_results "$build/build-asan/build"

@@ -37,6 +37,13 @@ need_packages () {
     >/dev/null
 }
 
+# fusermount3 unmounts nothing without it.  Debian's installer makes it, debootstrap does not.
+need_mtab () {
+  [ ! -e /etc/mtab ] || return 0
+  [ "$have_root" = yes ] || die "/etc/mtab is missing; as root: ln -s ../proc/self/mounts /etc/mtab"
+  "${become_root[@]}" ln -s ../proc/self/mounts /etc/mtab
+}
+
 # configure_tree DIRECTORY [OPTION...]: sets $build, a build tree of its own for each of the two scripts, so that one
 # does not replace the programs the other one runs; unless the source tree itself is configured already (then configure
 # refuses to work elsewhere, and keeps its options) or LUNFS_BUILD_DIR names a finished build.
@@ -58,7 +65,7 @@ configure_tree () {
     old=$("$build/config.status" --config)
     case $old in *"$*"*) return 0 ;; esac
   fi
-  say "configure $old $*"
+  say "configure${old:+ $old}${*:+ $*}"
   mkdir -p "$build"
   (cd "$build" && eval "\"\$top/configure\" -q $old $*")
 }

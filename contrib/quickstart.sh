@@ -89,7 +89,7 @@ stop () {
     losetup --detach "$loop" 2>/dev/null || :
   fi
   if complain_about_loops >&2; then exit 1; fi
-  if is_mounted "$mnt" && ! fusermount3 -u "$mnt"; then die "$mnt is in use (an open file, a shell in it)"; fi
+  if is_mounted "$mnt" && ! fusermount3 -u "$mnt"; then die "$mnt is not unmounted; if it is busy: an open file, a shell in it"; fi
   wait_until 40 lunfs_gone || die "lunfs does not end; see $state/lunfs.log"
   if running "$state/target.pid"; then kill -KILL "$(cat "$state/target.pid")"; fi
   if running "$state/tgtd.pid"; then kill -KILL "$(cat "$state/tgtd.pid")"; fi
@@ -125,7 +125,7 @@ start_tgtd () { # sets $portal
 portal_is_up () { tgt --mode portal --op show 2>/dev/null | grep -q ":$1,"; }
 # Without user namespaces an ordinary user has no tgtadm: the project's own small target takes its place.
 start_ramtgt () {
-  make -s -C "$build" tests/tools/ramtgt
+  make -s -C "$build" tests/tools/ramtgt >/dev/null
   "$build/tests/tools/ramtgt" --port 0 --iqn iqn.2026-01.org.example:quickstart --first-lun 1 \
     </dev/null >"$state/target.log" 2>&1 &
   echo $! >"$state/target.pid"
@@ -181,9 +181,10 @@ fi
 packages=("${build_packages[@]}" fuse3 e2fsprogs mount util-linux)
 [ -n "$source" ] || packages+=(tgt)
 need_packages "${packages[@]}"
+need_mtab
 configure_tree build
 say "make (in $build)"
-make -s -C "$build" -j"$(nproc)" lunfs
+make -s -C "$build" -j"$(nproc)" lunfs lunfsctl >/dev/null
 
 if [ -e "$state" ]; then stop >/dev/null; fi # left over from a run that was cut short
 mkdir -m 700 "$state"
@@ -221,7 +222,7 @@ fi
 say "it is yours"
 cat <<END
 the LUN:      $file
-its state:    $mnt/.lunfs/status.json
+its state:    $build/lunfsctl status; or top
 END
 fio_file=$file
 case $file in *:*) fio_file="'${file//:/\\:}'" ;; esac # two files, else
@@ -236,3 +237,4 @@ else
 fi
 case $file in *:*) echo "note:         a ':' in a path is special to fio (write '\\:', quoted) and to qemu (write an absolute path)" ;; esac
 echo "stop it:      $0 --stop"
+echo "install it:   make -C $build install    (root; then README, First mount)"

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "control/import.h"
+#include "control/option_value.h"
 #include "ctl/ctl.h"
 #include "worker/check.h"
 
@@ -39,7 +40,8 @@ usage (FILE *to, int status)
   fputs ("usage: lunfsctl COMMAND ...\n\n", to);
   for (unsigned i = 0; i < G_N_ELEMENTS (commands); i++)
     fprintf (to, "  %-8s %-24s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-  fputs ("\nPATH is a mount point of lunfs or a LUN's file in it.  lunfsctl COMMAND --help: its options.  See "
+  fputs ("\nPATH is a mount point of lunfs, a LUN's file in it, or its name in lunfs.conf.  lunfsctl COMMAND --help: "
+         "its options.  See "
          "lunfsctl(8).\n",
          to);
   return status;
@@ -58,27 +60,73 @@ asks_for_help (const char *arg)
   return strcmp (arg, "--help") == 0 || strcmp (arg, "-h") == 0;
 }
 
+static const LunfsCtlCommand *
+find_command (const char *name)
+{
+  for (unsigned i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (name, commands[i].name) == 0)
+      return &commands[i];
+  return NULL;
+}
+
+/* One letter in three may be wrong. */
+static int
+unknown_command (const char *name)
+{
+  const char *near = NULL;
+  unsigned least = (unsigned) strlen (name) / 3 + 1;
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (commands); i++) {
+    unsigned distance = lunfs_edit_distance (name, commands[i].name);
+
+    if (distance < least) {
+      near = commands[i].name;
+      least = distance;
+    }
+  }
+  if (near)
+    fprintf (stderr, "lunfsctl: unknown command '%s'; did you mean '%s'?\n", name, near);
+  else if (strcmp (name, "-m") == 0 || strcmp (name, "--mode") == 0 || strcmp (name, "node") == 0)
+    fputs ("lunfsctl: iscsiadm's -m discovery is lunfsctl discover, -m session is sessions, and -m node --login is "
+           "lunfs SOURCE MOUNTPOINT; lunfsctl --help lists all\n",
+           stderr);
+  else
+    fprintf (stderr, "lunfsctl: unknown command '%s'; lunfsctl --help lists them\n", name);
+  return LUNFS_EXIT_USAGE;
+}
+
+static int
+too_few (const LunfsCtlCommand *command)
+{
+  fprintf (stderr, "lunfsctl: arguments are missing: lunfsctl %s %s; lunfsctl %s --help says more\n", command->name,
+           command->arguments, command->name);
+  return LUNFS_EXIT_USAGE;
+}
+
 int
 main (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
-  const LunfsCtlCommand *command = NULL;
+  const LunfsCtlCommand *command;
+  bool help = argc > 2 && asks_for_help (argv[2]);
   int status;
 
   setlocale (LC_ALL, "");
-  if (argc > 1 && asks_for_help (argv[1]))
+  if (argc < 2)
+    return usage (stderr, LUNFS_EXIT_USAGE);
+  if (asks_for_help (argv[1]) || strcmp (argv[1], "help") == 0)
     return usage (stdout, LUNFS_EXIT_OK);
-  if (argc > 1 && (strcmp (argv[1], "--version") == 0 || strcmp (argv[1], "-V") == 0)) {
+  if (strcmp (argv[1], "--version") == 0 || strcmp (argv[1], "-V") == 0) {
     puts ("lunfsctl " PACKAGE_VERSION);
     return LUNFS_EXIT_OK;
   }
-  for (unsigned i = 0; argc > 1 && i < G_N_ELEMENTS (commands); i++)
-    if (strcmp (argv[1], commands[i].name) == 0)
-      command = &commands[i];
-  if (command && !command->has_options && argc > 2 && asks_for_help (argv[2]))
+  command = find_command (argv[1]);
+  if (!command)
+    return unknown_command (argv[1]);
+  if (help && !command->has_options)
     return usage_of (command);
-  if (!command || (argc - 2 < command->min_args && !(command->has_options && argc > 2 && asks_for_help (argv[2]))))
-    return usage (stderr, LUNFS_EXIT_USAGE);
+  if (argc - 2 < command->min_args && !help)
+    return too_few (command);
   status = command->run (argc - 2, argv + 2, &error);
   return error ? lunfs_ctl_say (error) : status;
 }

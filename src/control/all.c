@@ -136,7 +136,8 @@ sum_up (const All *all, const LunfsKeyfile *file, GError **error)
                  all->nfailed, all->failed->str);
     return false;
   }
-  printf ("%s: %s\n", lunfs_keyfile_path (file), counts);
+  printf ("%s: %s%s\n", lunfs_keyfile_path (file), counts,
+          all->nmounted + all->nthere ? "" : "; no target has startup=automatic");
   return true;
 }
 

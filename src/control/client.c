@@ -74,8 +74,9 @@ inside (const char *mountpoint, const char *path)
 }
 
 typedef struct {
-  const char *path; /* "" = any */
-  bool any;         /* all of them are meant */
+  const char *path;   /* "" = any */
+  const char *source; /* as the user wrote @path: it may also be what a mount was made from, a name or URL */
+  bool any;           /* all of them are meant */
   char *socket, *inside;
   size_t depth; /* length of the mount point found: the innermost wins */
   unsigned nmounts, nfound;
@@ -117,9 +118,15 @@ bool
 lunfs_control_has_owner (const char *socket)
 {
   g_autofree char *pid = owner_of (socket);
-  g_autofree char *proc = g_strdup_printf ("/proc/%s", pid);
+  g_autofree char *path = g_strdup_printf ("/proc/%s/stat", pid);
+  g_autofree char *stat = NULL;
+  const char *state;
 
-  return access (proc, F_OK) == 0;
+  if (!g_file_get_contents (path, &stat, NULL, NULL))
+    return false;
+  /* The process 1 of many a container never waits for its children: they stay as zombies. */
+  state = strrchr (stat, ')');
+  return state && strncmp (state, ") Z", 3) != 0 && strncmp (state, ") X", 3) != 0;
 }
 
 /* A worker that hangs, or a socket that its dead supervisor has left. */
@@ -143,6 +150,7 @@ look_at_socket (Search *s, const char *path)
   g_autoptr (JsonObject) answer = NULL;
   g_autoptr (GError) error = NULL;
   const char *mountpoint, *rest;
+  size_t depth;
 
   json_object_set_string_member (hello, "command", "hello");
   answer = lunfs_control_ask_at (path, hello, HELLO_TIMEOUT_S, &error);
@@ -154,10 +162,13 @@ look_at_socket (Search *s, const char *path)
   mountpoint = json_object_get_string_member_with_default (answer, "mountpoint", "");
   add_mount (s->all, path, mountpoint, "");
   rest = s->path[0] ? inside (mountpoint, s->path) : "";
-  if (!rest || (s->nfound && strlen (mountpoint) <= s->depth))
+  depth = rest ? strlen (mountpoint) : 0;
+  if (!rest && g_strcmp0 (s->source, json_object_get_string_member_with_default (answer, "source", NULL)) == 0)
+    rest = "";
+  if (!rest || (s->nfound && depth <= s->depth))
     return;
   s->nfound++;
-  s->depth = strlen (mountpoint);
+  s->depth = depth;
   g_free (s->socket);
   g_free (s->inside);
   s->socket = g_strdup (path);
@@ -230,7 +241,9 @@ search (Search *s, GError **error)
                  foreign_owner (s->path));
   else if (s->nfound == 0)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS,
-                 *s->path ? "%s: no lunfs mount of yours is there" : "%sno lunfs mount of yours is running", s->path);
+                 *s->path ? "%s: no lunfs mount of yours is there; lunfsctl status shows all"
+                          : "%sno lunfs mount of yours is running",
+                 s->path);
   else if (!*s->path && s->nmounts > 1 && !s->any)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "there are %u mounts: say which", s->nmounts);
   else
@@ -251,7 +264,7 @@ JsonObject *
 lunfs_control_ask (const char *path, JsonObject *request, char **out_inside, GError **error)
 {
   g_autofree char *absolute = *path ? g_canonicalize_filename (path, NULL) : g_strdup ("");
-  Search s = { .path = absolute };
+  Search s = { .path = absolute, .source = path };
   JsonObject *answer = NULL;
 
   if (search (&s, error)) {
@@ -269,7 +282,7 @@ GPtrArray *
 lunfs_control_find (const char *path, GError **error)
 {
   g_autofree char *absolute = path && *path ? g_canonicalize_filename (path, NULL) : g_strdup ("");
-  Search s = { .path = absolute, .any = !path };
+  Search s = { .path = absolute, .source = path, .any = !path };
   GPtrArray *found = NULL;
 
   if (search (&s, error)) {

@@ -61,13 +61,16 @@ lunfs_ctl_logout (int argc, char **argv, GError **error)
     { 0 }
   };
   g_autoptr (JsonObject) request = lunfs_ctl_request ("logout");
-  g_autoptr (GPtrArray) answers = NULL;
-  g_autofree char *users = NULL;
+  g_autoptr (GPtrArray) answers = NULL, mounts = NULL;
+  g_autofree char *users = NULL, *path = NULL;
+  const LunfsControlMount *mount;
   int status = LUNFS_EXIT_OK;
 
-  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error))
+  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !(mounts = lunfs_control_find (argv[0], error)))
     return LUNFS_EXIT_USAGE;
-  users = force ? NULL : lunfs_ctl_users (argv[0]);
+  mount = mounts->pdata[0];
+  path = *mount->inside ? g_build_filename (mount->mountpoint, mount->inside, NULL) : g_strdup (mount->mountpoint);
+  users = force ? NULL : lunfs_ctl_users (path);
   if (users) {
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_BUSY,
                  "%s is in use by %s: their requests would fail; end them first, or --force", argv[0], users);
@@ -123,6 +126,26 @@ unmount (const char *mountpoint, GError **error)
   return EIO;
 }
 
+static void
+count_lun (JsonObject *mount, JsonObject *target, JsonObject *lun, void *user)
+{
+  ++*(unsigned *) user;
+}
+
+/* A mount whose target has never been reached has nothing to flush. */
+static bool
+has_luns (char *mountpoint)
+{
+  char *argv[] = { mountpoint, NULL };
+  int status;
+  g_autoptr (GPtrArray) mounts = lunfs_ctl_statuses (1, argv, &status, NULL);
+  unsigned n = 0;
+
+  for (unsigned i = 0; mounts && i < mounts->len; i++)
+    lunfs_ctl_each_lun (mounts->pdata[i], count_lun, &n);
+  return !mounts || mounts->len == 0 || n > 0;
+}
+
 /* The process flushes once more, logs out and ends. */
 static bool
 wait_for_end (const LunfsControlMount *mount, gint64 timeout_s, GError **error)
@@ -161,7 +184,7 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
                  mount->mountpoint);
     return LUNFS_EXIT_USAGE;
   }
-  if (!lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
+  if (has_luns (mount->mountpoint) && !lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
     g_prefix_error (error, "not unmounted (umount or fusermount3 -u do so at once): ");
     return LUNFS_EXIT_UNFLUSHED;
   }

@@ -172,13 +172,22 @@ lunfs_ctl_sessions (int argc, char **argv, GError **error)
 
 /* ---- status ---- */
 
+/* Below its mount point, or that itself where it is the LUN. */
+static char *
+name_of (JsonObject *mount, JsonObject *lun)
+{
+  const char *file = lunfs_ctl_text (lun, "file");
+
+  return *file ? g_strdup (file) : g_path_get_basename (lunfs_ctl_text (mount, "mountpoint"));
+}
+
 static void
 status_row (JsonObject *mount, JsonObject *target, JsonObject *lun, void *table)
 {
   JsonObject *counters = lunfs_ctl_object (lun, "counters");
   char **cells = g_new0 (char *, 9);
 
-  cells[0] = g_strdup (*lunfs_ctl_text (lun, "file") ? lunfs_ctl_text (lun, "file") : ".");
+  cells[0] = name_of (mount, lun);
   cells[1] = g_strdup (lunfs_ctl_lun_state (lun));
   cells[2] = g_strdup_printf ("%" G_GINT64_FORMAT "s", lunfs_ctl_number (lun, "state_seconds"));
   cells[3] = lunfs_ctl_size (lunfs_ctl_number (lun, "size"));
@@ -193,10 +202,10 @@ static void
 status_error (JsonObject *mount, JsonObject *target, JsonObject *lun, void *text)
 {
   const char *why = lunfs_ctl_text (lun, "error");
+  g_autofree char *name = name_of (mount, lun);
 
   if (*why)
-    g_string_append_printf (text, "  %s: %s\n", *lunfs_ctl_text (lun, "file") ? lunfs_ctl_text (lun, "file") : ".",
-                            why);
+    g_string_append_printf (text, "  %s: %s\n", name, why);
 }
 
 static void

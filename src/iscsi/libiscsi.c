@@ -46,7 +46,7 @@ typedef struct {
   struct iscsi_context *ctx;
   State state;
   uint16_t lun_wire;
-  bool discovery;
+  bool discovery, has_user;
   LunfsWatch watch;
   LunfsDefer flush;              /* sends what this pass submitted */
   uint64_t unsent, unsent_bytes; /* commands; bytes they write */
@@ -210,7 +210,7 @@ target_not_proven (const char *text)
 }
 
 static const char *
-login_text (LunfsLoginOutcome outcome, const char *text)
+login_text (LunfsLoginOutcome outcome, const char *text, bool has_user)
 {
   /* libiscsi 1.19 parses the padding behind an unaligned TargetName/CHAP text as text (LIO, mutual CHAP). */
   if (text && strstr (text, "NUL not found"))
@@ -222,6 +222,9 @@ login_text (LunfsLoginOutcome outcome, const char *text)
     if (text && target_not_proven (text))
       return "mutual authentication failed: the target did not prove its identity (check target_user and "
              "target_password, and that the target has them for mutual CHAP)";
+    if (!has_user)
+      return "login refused: authentication failed, and no user and password were given (credentials=FILE; or the "
+             "target does not allow this initiator name)";
     return "login refused: authentication failed (check user and credentials, and that the target allows this "
            "initiator name)";
   case LUNFS_LOGIN_NOT_FOUND:
@@ -263,7 +266,8 @@ login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
     lunfs_lane_unwatch (self->lane, &self->watch); /* a failed login's socket polls ready for ever */
   }
   lunfs_debug (ISCSI, "login: outcome %d: %s", (int) outcome, copy ? copy : "ok");
-  self->events->login (self->user, outcome, outcome == LUNFS_LOGIN_OK ? NULL : login_text (outcome, copy));
+  self->events->login (self->user, outcome,
+                       outcome == LUNFS_LOGIN_OK ? NULL : login_text (outcome, copy, self->has_user));
 }
 
 /* ---- after the library has run ---- */
@@ -578,7 +582,7 @@ configure (Iscsi *self, const LunfsConnConf *conf)
   /* Explicit: with the default offer the library hangs if the target leaves the key out. */
   iscsi_set_header_digest (ctx, conf->header_digest == LUNFS_DIGEST_CRC32C ? ISCSI_HEADER_DIGEST_CRC32C
                                                                            : ISCSI_HEADER_DIGEST_NONE);
-  if (conf->user && conf->password)
+  if (self->has_user)
     iscsi_set_initiator_username_pwd (ctx, conf->user, conf->password);
   else if (conf->security_negotiation) /* offers "CHAP,None"; a target that asks nobody takes None */
     iscsi_set_initiator_username_pwd (ctx, "lunfs", "no-secret-at-all");
@@ -603,6 +607,7 @@ lunfs_iscsi_open (LunfsLane *lane, const LunfsConnConf *conf, const LunfsTranspo
   self->watch.ready = ready;
   self->flush.run = flush_run;
   self->discovery = conf->target_name == NULL;
+  self->has_user = conf->user && conf->password;
   self->lun_wire = lunfs_lun_wire (conf->lun);
   self->found = g_ptr_array_new_with_free_func (g_free);
   self->ctx = iscsi_create_context (conf->initiator_name);

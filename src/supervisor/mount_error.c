@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,14 @@ device_trouble (void)
                             "device (--device " DEVICE ")");
   if (why == EPERM)
     return g_strdup (DEVICE " is refused by the container's device rules: start it with --device " DEVICE);
+  if (why == EACCES && stat (DEVICE, &st) == 0 && (st.st_mode & 0060) == 0060 && st.st_gid != 0) {
+    const struct group *group = getgrgid (st.st_gid); /* before any thread */
+
+    return g_strdup_printf (
+        "no permission for %s: it is for group %s, which we are not in; as root: usermod -aG %s USER, "
+        "then log in anew; or mount as root",
+        DEVICE, group ? group->gr_name : "?", group ? group->gr_name : "GROUP");
+  }
   if (why == EACCES && stat (DEVICE, &st) == 0)
     return g_strdup_printf ("no permission for %s: its mode is %04o, owner %u:%u, and we are user %u; ordinary users "
                             "need mode 0666 (chmod 0666 %s as root), or mount as root",
@@ -107,6 +116,16 @@ fusermount_missing (const char *said)
   return !found && says (said, "fusermount3");
 }
 
+/* A copy of the program, a package without its rights, a file system without setuid programs. */
+static bool
+fusermount_powerless (void)
+{
+  g_autofree char *found = g_find_program_in_path ("fusermount3");
+  struct stat st;
+
+  return geteuid () != 0 && found && stat (found, &st) == 0 && (!(st.st_mode & S_ISUID) || st.st_uid != 0);
+}
+
 static char *
 cause (const LunfsSettings *settings, const char *said, int *out_code)
 {
@@ -120,6 +139,8 @@ cause (const LunfsSettings *settings, const char *said, int *out_code)
                             settings->allow_root ? "root" : "other");
   if (fusermount_missing (said))
     return g_strdup ("fusermount3 is not installed (package fuse3); without it only root can mount");
+  if (fusermount_powerless () && says (said, "not permitted"))
+    return g_strdup ("fusermount3 may not mount: it is not setuid root (as root: chown root, chmod u+s)");
   if (says (said, "mount_max"))
     return g_strdup ("this user has as many FUSE mounts as mount_max in " FUSE_CONF " allows");
   if (says (said, "Permission denied") || says (said, "Operation not permitted") || says (said, "no write access")

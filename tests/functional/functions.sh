@@ -250,7 +250,7 @@ run_tgtd () { # PORT [ADDRESS]: returns 1 if the port is taken
   fi
   alive "${tgt_pids[$tgt]}" || fail "tgtd did not start: $(cat "$scratch/$tgt.tgtd")"
 }
-# start_target [NAME]: a private tgtd on a free port of 127.0.0.1 (or $tgt_host); sets $port and $portal.
+# start_target [NAME [PORT]]: a private tgtd on a free port of 127.0.0.1 (or $tgt_host); sets $port and $portal.
 start_target () {
   requires tgtd tgtadm
   tgt=${1:-target}
@@ -258,7 +258,7 @@ start_target () {
   local try
   cleanup_fn kill_target "$tgt"
   for ((try = 0; try < 50; try++)); do
-    port=$((10240 + (RANDOM * 7 + $$) % 22000)) # below the range the kernel gives out
+    port=${2:-$((10240 + (RANDOM * 7 + $$) % 22000))} # below the range the kernel gives out
     if run_tgtd "$port"; then break; fi
   done
   tgt_ports[$tgt]=$port

@@ -33,7 +33,9 @@ credentials user=joe password=another-secret
 refused -o "credentials=$scratch/cred"
 credentials user=jack password=one-way-secret
 refused -o "credentials=$scratch/cred"
+expect_message 'check user'
 refused
+expect_message 'no user and password were given .credentials=FILE'
 
 say "mutual"
 credentials user=joe password=one-way-secret target_user=the-target target_password=mutual-secret-1

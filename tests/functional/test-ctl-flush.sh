@@ -106,3 +106,14 @@ lunfsctl umount "$mnt"
 same_data "$scratch/copy" "$disk"
 expect_fail lunfsctl umount "$mnt"
 expect_status 21
+
+say "umount: of a target that was never there; whoever inherits the process need not wait for it"
+requires python3
+cat >"$scratch/init.py" <<'END' # process 1 of a container that never waits
+import ctypes, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+subprocess.check_call(["lunfs", *sys.argv[1:]])
+sys.exit(subprocess.call(["lunfsctl", "umount", sys.argv[-1]]))
+END
+python3 "$scratch/init.py" -o "initiator_name=$initiator" "iscsi://127.0.0.1:9/$iqn" "$mnt"
+! mounted "$mnt" || fail "still mounted"

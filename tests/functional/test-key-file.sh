@@ -208,4 +208,24 @@ grep -q ': 1 mounted' "$scratch/out" || fail "$(cat "$scratch/out")"
 wait_for "as_user jq -e '.targets[0].luns[0].state == \"up\"' '$mnt/.lunfs/status.json'" 15
 as_user cmp "$mnt/lun1" "$scratch/a"
 run --all | grep -q ': 0 mounted, 1 mounted already'
-stop_lunfs "$mnt"
+
+say "the name is the mount's for lunfsctl, too"
+cp "$(command -v lunfsctl)" "$scratch/bin/"
+chmod 755 "$scratch/bin/lunfsctl"
+as_user lunfsctl ls mine | grep -q "^$mnt/lun1 " || fail "not the mount of that name"
+expect_fail as_user lunfsctl ls min
+expect_status 21
+as_user bash -c "exec sleep 1000 <'$mnt/lun1' & echo \$! >~/sleeper"
+sleeper=$(cat "$scratch/home/sleeper")
+cleanup_fn eval "! ours $sleeper || kill $sleeper"
+wait_for "readlink /proc/$sleeper/fd/0 | grep -q lun1" 10
+expect_fail as_user lunfsctl logout mine
+expect_status 28
+kill "$sleeper"
+wait_for "! alive $sleeper" 10
+as_user lunfsctl logout mine
+as_user lunfsctl login mine
+as_user lunfsctl umount mine
+! mounted "$mnt" || fail "still mounted"
+sed -i '/^startup/d' "$scratch/home/.config/lunfs/lunfs.conf"
+run --all | grep -q 'no target has startup=automatic'

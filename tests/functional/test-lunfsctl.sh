@@ -30,6 +30,7 @@ lunfsctl status >"$scratch/table"
 grep -q "^$mnt: iscsi://" "$scratch/table"
 grep -qE '^  lun1 +up +[0-9]+s +8M ' "$scratch/table"
 grep -q "^$scratch/plain: " "$scratch/table"
+grep -qE '^  plain +[a-z]+ +[0-9]+s +8M ' "$scratch/table"
 expect_fail lunfsctl status /usr
 expect_status 21
 expect_message 'no lunfs mount'
@@ -53,8 +54,18 @@ expect_status 21
 expect_message 'no such LUN'
 expect_fail lunfsctl set "$mnt"
 expect_status 7
+expect_message 'lunfsctl set PATH OPTION'
 expect_fail lunfsctl frobnicate
 expect_status 7
+expect_message "'frobnicate'; lunfsctl --help"
+for wrong in stauts:status discovery:discover session:sessions unmount:umount; do
+  expect_fail lunfsctl "${wrong%:*}" "$mnt"
+  expect_status 7
+  expect_message "unknown command '${wrong%:*}'; did you mean '${wrong#*:}'"
+done
+expect_fail lunfsctl -m discovery -t st -p "$portal"
+expect_message "is lunfsctl discover"
+lunfsctl help | grep -q 'discover '
 lunfsctl --help | grep -q 'set '
 lunfsctl --version | grep -q '^lunfsctl [0-9]'
 

@@ -23,6 +23,12 @@ run () {
 stop_left () { [ ! -e "$state" ] || LUNFS_QUICKSTART_DIR=$state "$quickstart" --stop; }
 cleanup_fn stop_left
 
+try_status () {
+  local line
+  line=$(sed -n 's/^its state: *\(.*\); or top$/\1/p' "$out")
+  say "$line"
+  eval "$line" | grep -q "$LUNFS_QUICKSTART_DIR/mnt: iscsi://" || fail "the state is not shown by: $line"
+}
 try_fio () { # the line it prints works as it stands
   local line
   line=$(sed -n 's/^ *fio /fio /p' "$out")
@@ -49,6 +55,7 @@ head -n 1 "$out" | grep -q '^ *contrib/check.sh ' || fail "check.sh --help begin
 
 say "root"
 run "$quickstart"
+try_status
 grep -q 'read back' "$out"
 file=$state/mnt/lun1
 [ -f "$file" ] || fail "no LUN"

@@ -46,3 +46,20 @@ if [ ! -e /etc/iscsi/initiatorname.iscsi ]; then
   done
   cmp "$scratch/name1" "$scratch/name2"
 fi
+
+say "why a user may not mount: the device, its group, fusermount3 without its rights"
+refused () { # MESSAGE
+  expect_fail as_user lunfs "iscsi://$portal/$iqn" "$mnt"
+  expect_status 13
+  expect_message "cannot mount $mnt: $1"
+}
+chmod 600 "$scratch/dev/fuse"
+refused 'no permission for /dev/fuse: its mode is 0600.*chmod 0666'
+chmod 660 "$scratch/dev/fuse"
+chgrp daemon "$scratch/dev/fuse"
+refused 'no permission for /dev/fuse: it is for group daemon.*usermod -aG daemon'
+chmod 666 "$scratch/dev/fuse"
+cp "$(command -v fusermount3)" "$scratch/fusermount3"
+chmod 755 "$scratch/fusermount3"
+mount --bind "$scratch/fusermount3" "$(command -v fusermount3)"
+refused 'fusermount3 may not mount: it is not setuid root'

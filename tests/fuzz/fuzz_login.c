@@ -12,7 +12,7 @@ login (const char *text)
 {
   LunfsLoginOutcome outcome = classify_login (text);
   g_autofree char *clean = clean_text (text);
-  const char *said = login_text (outcome, clean);
+  const char *said = login_text (outcome, clean, strlen (text) % 2);
 
   must (outcome > LUNFS_LOGIN_OK && outcome <= LUNFS_LOGIN_REFUSED && outcome != LUNFS_LOGIN_NOT_DISK);
   must (clean && strlen (clean) <= MAX (strlen (text), 64));
