@@ -3,7 +3,7 @@
 
 #include "fuse/data.h"
 
-#include "fuse/unique.h"
+#include "lunfs/unique.h"
 #include "lunfs/log.h"
 
 #include <errno.h>
