@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by session.c (the connection's states), queue.c (the requests' way through it), answer.c (what became of them) and
- * watch.c (the LUN). */
+/* Shared by session.c (the connection's states), login.c (an attempt to log in), queue.c (the requests' way through it),
+ * answer.c (what became of them) and watch.c (the LUN). */
 #ifndef LUNFS_SESSION_PRIVATE_H
 #define LUNFS_SESSION_PRIVATE_H
 
@@ -15,8 +15,8 @@
 typedef struct {
   LunfsCommand cmd;
   LunfsSession *session;
-  LunfsRequest *req; /* NULL = free */
-  GList link;        /* in LunfsSession.active, oldest first, or in .idle */
+  LunfsRequest *req;  /* NULL = free */
+  GList link;         /* in LunfsSession.active, oldest first, or in .idle */
   uint64_t witnessed; /* lunfs_witness_sending's */
   struct iovec iov[LUNFS_TASK_IOV];
   uint8_t param[LUNFS_PARAM_BYTES];
@@ -31,16 +31,16 @@ struct LunfsSession {
   void *user;
   LunfsStats *stats;
 
-  /* connection: session.c */
+  /* connection: session.c, login.c */
   LunfsSessionState state;
   bool started, ever_up, stopping;
   /* leave.c: nothing more is sent; the last answer has come; it has logged out */
   bool resting; /* lunfs_session_rest */
   bool leaving, going, has_left;
   bool logged_out, goodbye; /* logout.c: by the administrator; a Logout Request is under way */
-  bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
-  bool recheck; /* the probe to come, or under way, is not one after a login */
-  bool fence;   /* teardown: because another LUN answered, or the user rejects it */
+  bool failing;             /* replacement_timeout has passed, or another LUN answered: requests fail at once */
+  bool recheck;             /* the probe to come, or under way, is not one after a login */
+  bool fence;               /* teardown: because another LUN answered, or the user rejects it */
   LunfsLoginOutcome fence_outcome;
   LunfsTimeouts timeouts; /* this LUN's: may change */
   LunfsTransport *transport;
@@ -92,7 +92,7 @@ struct LunfsSession {
   uint64_t next_seq;
   bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
-  uint64_t bad_lba;  /* of the last medium error */
+  uint64_t bad_lba; /* of the last medium error */
   LunfsRecorder *recorder;
   char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
@@ -146,6 +146,15 @@ void lunfs_session_lost (LunfsSession *s, const char *why);
 void lunfs_session_drop_transport (LunfsSession *s);
 /* Why the LUN is not, or not fully, usable; for the status. */
 void lunfs_session_set_error (LunfsSession *s, const char *text);
+/* DOWN; tried again after a pause. */
+void lunfs_session_go_down (LunfsSession *s);
+
+/* login.c */
+/* The first step of an attempt: RESOLVE. */
+void lunfs_login_begin (LunfsSession *s);
+/* In LOGIN or PROBE: this attempt, or its present address, has failed. */
+void lunfs_login_failed (LunfsSession *s, const char *why);
+void lunfs_login_expired (LunfsSession *s); /* login_timeout */
 /* Ask the LUN what it is, in state PROBE. */
 void lunfs_session_probe (LunfsSession *s);
 
