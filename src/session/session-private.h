@@ -6,6 +6,7 @@
 
 #include "session/command.h"
 #include "session/probe.h"
+#include "session/reservation.h"
 #include "session/session.h"
 #include "session/witness.h"
 
@@ -77,6 +78,15 @@ struct LunfsSession {
   unsigned resets_unanswered; /* LUN RESETs in a row */
   int64_t reset_us;           /* when the LUN RESET under way was sent; 0 = none */
   char *lost_address;         /* of the session that was lost last */
+
+  /* reservation: hold.c */
+  LunfsReservation *reservation;
+  LunfsArenaReservation *wish; /* what lunfsctl was asked for: conf.reservation, or own_wish */
+  LunfsArenaReservation own_wish;
+  LunfsReserveJob job;       /* of lunfsctl */
+  bool job_waits;            /* for the end of a recheck */
+  bool hold_checked;         /* the probe under way is the second one after this login */
+  uint32_t found_generation; /* before we have changed it */
 
   /* requests: queue.c */
   GQueue waiting;  /* in order of seq */
@@ -170,6 +180,26 @@ void lunfs_session_recheck (LunfsSession *s, const char *why);
 void lunfs_session_drained (LunfsSession *s);
 /* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
 void lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense);
+
+/* The LUN is what it should be, and ours: RECOVER. */
+void lunfs_session_proven (LunfsSession *s);
+/* Unit attentions after which the LUN is looked at again. */
+#define LUNFS_UA_RECHECK                                                                                               \
+  (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS           \
+   | LUNFS_UA_ALUA)
+
+/* hold.c: see there.  Registered, as far as we know. */
+bool lunfs_hold_stands (const LunfsSession *s);
+/* Fenced: nothing may be written. */
+bool lunfs_hold_is_lost (const LunfsSession *s);
+void lunfs_hold_say_lost (LunfsSession *s);
+void lunfs_hold_tell (LunfsSession *s);
+/* The LUN is proven: true if the reservation is looked at first; lunfs_session_proven, or another probe, follows. */
+bool lunfs_hold_start (LunfsSession *s);
+/* It is UP: what waits for that is begun. */
+void lunfs_hold_serve (LunfsSession *s);
+void lunfs_hold_drop (LunfsSession *s); /* before the transport is closed */
+void lunfs_hold_init (LunfsSession *s);
 
 /* portal.c */
 void lunfs_portal_set (LunfsSession *s, const char *const *addresses, unsigned n);

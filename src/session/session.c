@@ -182,6 +182,7 @@ lunfs_session_drop_transport (LunfsSession *s)
   LunfsTransport *transport = g_steal_pointer (&s->transport);
 
   lunfs_probe_abort (s->probe);
+  lunfs_hold_drop (s);
   if (s->recheck) /* it had time for the recheck: an outage has replacement_timeout */
     lunfs_lane_cancel (s->lane, &s->replacement);
   s->recheck = false;
@@ -362,6 +363,7 @@ lunfs_session_new (LunfsLane *lane, const LunfsSessionConf *conf, const LunfsSes
   g_mutex_init (&s->snapshot_lock);
   s->snapshot.since_us = g_get_monotonic_time (); /* not the lane's clock: this is the control thread */
   lunfs_session_queue_init (s);
+  lunfs_hold_init (s);
   return s;
 }
 
@@ -376,6 +378,7 @@ lunfs_session_free (LunfsSession *s)
   lunfs_lane_undefer (s->lane, &s->teardown);
   lunfs_session_drop_transport (s);
   lunfs_probe_free (s->probe);
+  lunfs_reservation_free (s->reservation);
   lunfs_session_queue_clear (s);
   lunfs_portal_clear (s);
   lunfs_portal_move_back (s);

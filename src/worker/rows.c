@@ -215,7 +215,7 @@ lunfs_worker_row_ready (LunfsRow *row, const LunfsLunInfo *info)
   record->block_size = info->capacity.block_size;
   record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
   record->pr_known = info->have_pr;
-  record->pr_generation = info->pr_generation;
+  record->pr_generation = info->pr_generation_now;
   record->proven = 1;
   lunfs_cache_up (row->cache, info);
 }

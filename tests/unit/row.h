@@ -49,6 +49,9 @@ typedef struct {
   LunfsLoginOutcome outcome;
   char text[160];
   LunfsLunInfo info;
+  LunfsArenaReservation *reservation; /* for row_build */
+  unsigned reserved;                  /* reports */
+  LunfsReserveReport report;          /* the last one */
 } Row;
 
 static inline int64_t
@@ -169,6 +172,15 @@ row_on_taken (void *user)
 }
 
 static inline void
+row_on_reserved (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report)
+{
+  Row *row = user;
+
+  row->reserved++;
+  row->report = *report;
+}
+
+static inline void
 row_on_luns_changed (void *user)
 {
   ((Row *) user)->lun_changes++;
@@ -226,6 +238,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .up = row_on_up,
     .deferred = row_on_deferred,
     .taken = row_on_taken,
+    .reserved = row_on_reserved,
     .luns_changed = row_on_luns_changed,
     .failing = row_on_failing,
     .down = row_on_down,
@@ -241,6 +254,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .port = 3260,
     .target_name = ROW_TARGET,
     .stats = &row->stats,
+    .reservation = row->reservation,
     .resolve = row_on_resolve,
     .resolve_user = row,
   };
