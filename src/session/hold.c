@@ -118,12 +118,13 @@ checked (LunfsSession *s, const LunfsReserveReport *report)
 /* ---- lunfsctl ---- */
 
 static void
-log_job (LunfsSession *s, const char *name, LunfsReserveOutcome outcome)
+log_job (LunfsSession *s, const char *name, const LunfsReserveReport *report)
 {
   const char *type = lunfs_reservation_type_name (s->wish->type);
 
-  if (outcome != LUNFS_RESERVE_OK)
-    lunfs_notice ("%s: lunfsctl %s: failed", lunfs_session_label (s), name);
+  if (report->outcome != LUNFS_RESERVE_OK)
+    lunfs_notice ("%s: lunfsctl %s: %s", lunfs_session_label (s), name,
+                  *report->text ? report->text : "another initiator has reserved the LUN");
   else if (s->wish->key)
     lunfs_notice ("%s: lunfsctl %s: registered with key 0x%" G_GINT64_MODIFIER "x, %s", lunfs_session_label (s), name,
                   s->wish->key, *type ? type : "no reservation");
@@ -142,7 +143,7 @@ commanded (LunfsSession *s, const LunfsReserveJob *job, const LunfsReserveReport
   };
 
   if (job->what != LUNFS_RESERVE_KEYS)
-    log_job (s, names[job->what], report->outcome);
+    log_job (s, names[job->what], report);
   if (report->changed && report->outcome != LUNFS_RESERVE_GONE)
     lunfs_session_recheck (s, "its reservation was changed by lunfsctl");
   s->events.reserved (s->user, job, report);
@@ -163,13 +164,14 @@ on_done (void *user, const LunfsReserveJob *job, const LunfsReserveReport *repor
 }
 
 static void
-on_attended (void *user, unsigned ua, const char *sense)
+on_attended (void *user, const LunfsReserveJob *job, unsigned ua, const char *sense)
 {
   LunfsSession *s = user;
 
   LUNFS_COUNT (s->stats, unit_attentions, 1);
-  if (s->state == LUNFS_SESSION_PROBE)
-    ua &= ~(unsigned) LUNFS_UA_RESERVATION; /* that is being looked at */
+  /* That is being looked at; or it is our own doing (tgtd tells whoever releases, too). */
+  if (job->what == LUNFS_RESERVE_CHECK || job->what == LUNFS_RESERVE_RELEASE)
+    ua &= ~(unsigned) LUNFS_UA_RESERVATION;
   lunfs_session_attend (s, ua, sense);
   if (!(ua & LUNFS_UA_RECHECK))
     return;

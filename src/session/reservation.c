@@ -5,7 +5,8 @@
  *            KEYS -> [RESERVE_FIRST ->] REGISTER_SAME -> RESERVE -> FINAL
  *            KEYS -> ... -> REGISTER_NEW -> VERIFY -> CLAIM -> RESERVE -> FINAL        a new nexus
  *   TAKE     CAPABILITIES -> KEYS -> REGISTER_SAME | REGISTER_NEW -> [CLAIM ->] RESERVE -> FINAL
- *   RELEASE  RELEASE -> UNREGISTER -> RELEASED;  also at the end of a CHECK that finds it begun
+ *   RELEASE  UNREGISTER -> RELEASED, which gives up what is held, too (and, of all registrants, only our part of it); also at
+ *            the end of a CHECK that finds it begun.  With .keep: RELEASE -> RELEASED
  *   PREEMPT  KEYS -> HOLDER_OF_VICTIM -> PREEMPT -> HOLDER_AFTER -> FINAL
  * What another initiator does meanwhile makes a step fail with RESERVATION CONFLICT: all again (ROUNDS_MAX). */
 #include "config.h"
@@ -453,7 +454,7 @@ after_final (LunfsReservation *r, Answer answer)
   } else if (lunfs_keys_count (r->answer, &keys, r->key) == 0) {
     again (r);
   } else if (r->leaving) {
-    go (r, r->type ? RELEASE : UNREGISTER);
+    go (r, UNREGISTER);
   } else {
     publish (r);
     end (r, LUNFS_RESERVE_OK, NULL);
@@ -464,13 +465,8 @@ after_final (LunfsReservation *r, Answer answer)
 static void
 after_release (LunfsReservation *r, Answer answer)
 {
-  if (r->job.what == LUNFS_RESERVE_RELEASE && r->job.keep) {
-    r->wish->type = 0;
-    r->type = 0;
-    go (r, RELEASED);
-  } else {
-    go (r, UNREGISTER);
-  }
+  r->wish->type = 0;
+  go (r, RELEASED);
 }
 
 static void
@@ -510,7 +506,9 @@ after_preempt (LunfsReservation *r, Answer answer)
   else if (answer == CONFLICT)
     end (r, LUNFS_RESERVE_CONFLICT, "another initiator has removed our registration, or that one, just now");
   else
-    refused (r);
+    end (r, LUNFS_RESERVE_UNSUPPORTED,
+         r->job.abort ? "the target does not know PREEMPT AND ABORT; lunfsctl preempt without --abort may do"
+                      : "the target does not know PREEMPT");
 }
 
 static void
@@ -556,7 +554,7 @@ unanswered (LunfsReservation *r, const LunfsVerdict *verdict, const char *sense)
 {
   switch (verdict->action) {
   case LUNFS_ACT_UNIT_ATTENTION:
-    r->events.attended (r->user, verdict->ua, sense);
+    r->events.attended (r->user, &r->job, verdict->ua, sense);
     if (!r->running)
       return;
     /* fall through */
@@ -629,9 +627,10 @@ first_step (LunfsReservation *r)
   case LUNFS_RESERVE_TAKE:
     return CAPABILITIES;
   case LUNFS_RESERVE_RELEASE:
-    if (!r->job.keep) /* a successor ends what was begun */
-      __atomic_store_n (&r->wish->leaving, true, __ATOMIC_RELEASE);
-    return r->type ? RELEASE : UNREGISTER;
+    if (r->job.keep)
+      return r->type ? RELEASE : RELEASED;
+    __atomic_store_n (&r->wish->leaving, true, __ATOMIC_RELEASE); /* a successor ends what was begun */
+    return UNREGISTER;
   default:
     return KEYS;
   }

@@ -66,8 +66,8 @@ typedef struct LunfsReservation LunfsReservation;
 typedef struct {
   /* The job has ended; a new one may be begun from here. */
   void (*done) (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report);
-  /* Unit attentions (LUNFS_UA_*) that were met; the command goes out again. */
-  void (*attended) (void *user, unsigned ua, const char *sense);
+  /* Unit attentions (LUNFS_UA_*) that @job has met; its command goes out again. */
+  void (*attended) (void *user, const LunfsReserveJob *job, unsigned ua, const char *sense);
 } LunfsReservationEvents;
 
 /* @wish is borrowed, and changed by the jobs. */

@@ -246,6 +246,12 @@ row_taken (void *user)
   lunfs_cache_disown (((LunfsRow *) user)->cache);
 }
 
+static void
+row_reserved (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report)
+{
+  lunfs_worker_row_reserved (user, job, report);
+}
+
 static gboolean
 rescan_cb (gpointer worker)
 {
@@ -307,6 +313,7 @@ static const LunfsSessionEvents session_events = {
   .up = row_up,
   .deferred = row_deferred,
   .taken = row_taken,
+  .reserved = row_reserved,
   .luns_changed = row_luns_changed,
   .failing = row_failing,
   .down = row_down,
@@ -406,6 +413,7 @@ build_row (LunfsWorker *w, LunfsRow *row)
     .isid_qualifier = (uint16_t) row->index,
     .stats = &row->stats,
     .request_limit = lunfs_worker_request_limit (w),
+    .reservation = &record->reservation,
     .resolve = row_resolve,
     .resolve_user = row,
   };
