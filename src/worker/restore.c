@@ -462,7 +462,7 @@ judge (LunfsRestore *r, bool *out_approved)
     return "the host was restarted before the file was sealed: it may hold a mixture of old and new data";
   if (r->row->taken)
     return "another initiator has reserved the LUN";
-  if (l->pr_known && (!info->have_pr || info->pr_generation != l->pr_generation))
+  if (l->pr_known && (!info->have_pr || info->pr_generation_now != l->pr_generation))
     return "another initiator may have reserved the LUN since: its reservation generation has changed";
   return NULL;
 }
@@ -518,6 +518,16 @@ find (LunfsRow *row, const char *identity, unsigned *out_index, bool *out_holds)
   }
 }
 
+/* Our own registration, taken over from the dead mount in this login, is no witness against its data. */
+static void
+follow_generation (LunfsRestore *r)
+{
+  LunfsArenaLun *l = record (r);
+
+  if (r->holds && l->pr_known && r->info.have_pr && r->info.pr_generation == l->pr_generation)
+    l->pr_generation = r->info.pr_generation_now;
+}
+
 bool
 lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
 {
@@ -540,6 +550,7 @@ lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
   r->info = *info;
   for (unsigned i = 0; i < NOPS; i++)
     r->ops[i].restore = r;
+  follow_generation (r);
   why = obstacle (r);
   if (why) {
     reject (r, why);
