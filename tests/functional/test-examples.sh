@@ -140,7 +140,7 @@ done
 
 # saved, check and import need files and targets that tests of their own make.
 say "manual page of lunfsctl"
-manual lunfsctl | sed -e 's/^[$#] //' | grep '^lunfsctl ' | grep -vE '^lunfsctl (saved|check|import)' | here >"$scratch/commands"
+manual lunfsctl | sed -e 's/^[$#] //' | grep '^lunfsctl ' | grep -vE '^lunfsctl (saved|check|import|keys|reserve|preempt|release)' | here >"$scratch/commands"
 [ "$(wc -l <"$scratch/commands")" -ge 4 ] || fail "the examples were not found"
 mkdir "$scratch/srv/lun"
 (umask 077; printf 'user=joe\npassword=twelve bytes!\n' >"$scratch/etc/discovery.cred")

@@ -167,5 +167,15 @@ lunfsctl release --keep-registered "$other" | grep -q 'no reservation'
 write_to "$file"
 lunfsctl release "$other"
 
+say "the examples of the manual"
+lunfsctl reserve --register-only "$other" 0xb2
+sed -n '/^\.SH EXAMPLES/,/^\.SH [^E]/p' "$top_srcdir/src/lunfsctl.8" | sed -e 's/\\-/-/g' -e "s,/srv/lun/,$mnt/," |
+  grep -E '^lunfsctl (keys|reserve|preempt|release) ' >"$scratch/examples"
+[ "$(wc -l <"$scratch/examples")" -ge 4 ] || fail "the examples were not found"
+while read -r line; do
+  say "$line"
+  eval "$line" || fail "the example failed: $line"
+done <"$scratch/examples"
+expect_equal "$(keys "$other")" '[]' keys
 stop_lunfs "$other_mnt"
 stop_lunfs "$mnt"
