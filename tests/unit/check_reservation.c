@@ -146,6 +146,7 @@ START_TEST (test_take_and_release)
   new_nexus = _i;
   begin ();
   ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_OK);
+  ck_assert_uint_eq (row.ups, 2); /* others may have written until now */
   ck_assert_uint_eq (lunfs_ram_holder (row.ram, &type), OURS);
   ck_assert_uint_eq (type, LUNFS_PR_WRITE_EXCLUSIVE);
   ck_assert_uint_eq (wish.key, OURS);
@@ -449,6 +450,40 @@ START_TEST (test_cut)
 }
 END_TEST
 
+/* A release whose end nobody heard of is none that others have brought about; one that never came is made up for. */
+START_TEST (test_release_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = kinds[_i & 1] };
+
+  new_nexus = _i & 2;
+  begin ();
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_OK);
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (drop (false), LUNFS_RESERVE_GONE);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  ck_assert_uint_eq (wish.key, 0);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, 0), 0);
+  ck_assert_uint_eq (row.takings, 0);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
+/* The nexus has a key of which nothing is known any more: the user's counts. */
+START_TEST (test_forgotten_key)
+{
+  new_nexus = false;
+  begin ();
+  ck_assert_int_eq (take (THEIRS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_OK);
+  memset (&wish, 0, sizeof wish);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_OK);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, 0), 1);
+  ck_assert_uint_eq (holder (), OURS);
+  row_free (&row);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -466,6 +501,8 @@ main (void)
   tcase_add_loop_test (tc, test_preempted_dirty, 0, 2);
   tcase_add_loop_test (tc, test_race, 0, 2);
   tcase_add_loop_test (tc, test_cut, 0, 2);
+  tcase_add_loop_test (tc, test_release_cut, 0, 4);
+  tcase_add_test (tc, test_forgotten_key);
   suite_add_tcase (suite, tc);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
