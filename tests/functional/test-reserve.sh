@@ -132,6 +132,7 @@ expect_status 4
 expect_message 'preempted'
 expect_equal "$(keys "$other")" '["0xb0b"]' keys
 lunfsctl keys "$file" | grep -q '0xa11ce  ours, preempted'
+grep -qE '^lunfs_lun_preempted\{.*\} 1$' "$mnt/.lunfs/metrics"
 
 say "it does not come back by itself, and writes nothing, whatever happens"
 lunfsctl release "$other" | grep -q 'no longer registered'
@@ -166,6 +167,16 @@ expect_equal "$(state "$mnt")" none state
 lunfsctl release --keep-registered "$other" | grep -q 'no reservation'
 write_to "$file"
 lunfsctl release "$other"
+
+say "a target without reservations"
+start_ramtgt
+start_lunfs "iscsi://$portal/$iqn" "$scratch/plain"
+expect_fail lunfsctl keys "$scratch/plain"
+expect_status 27
+expect_fail lunfsctl reserve "$scratch/plain" 1
+expect_status 27
+expect_message 'no persistent reservations'
+stop_lunfs "$scratch/plain"
 
 say "the examples of the manual"
 lunfsctl reserve --register-only "$other" 0xb2
