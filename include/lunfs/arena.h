@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LUNFS_ARENA_MAGIC 0x314e52414e554cULL /* "LUNARN1" */
-#define LUNFS_ARENA_VERSION 5
+#define LUNFS_ARENA_VERSION 6
 #define LUNFS_ARENA_INIT_MAX 512 /* bytes of the saved FUSE_INIT request */
 #define LUNFS_ARENA_LUNS 1024
 #define LUNFS_ARENA_SLOTS 2048
@@ -92,7 +92,7 @@ typedef struct {
   uint32_t poisoned; /* requests answered with EIO because workers crashed over them */
   uint32_t nsuspects;
   LunfsArenaSuspect suspects[LUNFS_ARENA_SUSPECTS];
-  char device[32];       /* of the mount, as in mountinfo; "" = another program mounted it */
+  char device[32]; /* of the mount, as in mountinfo; "" = another program mounted it */
   /* A file only: whose it was, and what may be believed of it. */
   char source[256], mountpoint[256];
   char boot_id[40];  /* of the kernel that ran it: its page cache held all of the file */
@@ -108,6 +108,24 @@ typedef enum {
   LUNFS_SAVED_DONE,      /* at the target */
   LUNFS_SAVED_DISCARDED, /* by the administrator */
 } LunfsSavedState;
+
+/* Why our registration does not stand any more: LunfsArenaReservation.lost */
+typedef enum {
+  LUNFS_LOST_NOT,
+  LUNFS_LOST_PREEMPTED, /* it was removed */
+  LUNFS_LOST_HELD,      /* it stands, but another initiator holds the reservation that was asked for */
+} LunfsReservationLoss;
+
+/* The persistent reservation that lunfsctl was asked for (session/reservation.h). */
+typedef struct {
+  uint64_t key;        /* of our registration; 0 = none was asked for.  Published last, withdrawn first */
+  uint64_t lost_to;    /* whose key holds the reservation; 0 = nobody's, or it is not known */
+  uint32_t generation; /* PRGENERATION when we were registered last */
+  uint8_t type;        /* LUNFS_PR_*; 0 = registered, and no more */
+  uint8_t persists;    /* the target keeps it over a loss of power */
+  uint8_t lost;        /* LunfsReservationLoss */
+  uint8_t leaving;     /* it is being given up */
+} LunfsArenaReservation;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */
 typedef struct {
@@ -131,6 +149,7 @@ typedef struct {
   uint16_t timeouts_set;
   uint16_t logged_out;
   int32_t timeouts[5];
+  LunfsArenaReservation reservation;
   /* A file only. */
   uint32_t pr_known, pr_generation; /* of persistent reservations, at the last login */
   uint32_t saved;                   /* LunfsSavedState */

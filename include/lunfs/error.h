@@ -22,6 +22,7 @@ typedef enum {
   LUNFS_EXIT_FATAL_LOGIN = 19, /* login answered with an error that will not go away by itself */
   LUNFS_EXIT_NO_OBJECTS = 21,  /* nothing found: no targets, no LUNs */
   LUNFS_EXIT_AUTH = 24,        /* authentication or authorization failed */
+  LUNFS_EXIT_UNSUPPORTED = 27, /* the target lacks what it takes */
   LUNFS_EXIT_BUSY = 28,
   LUNFS_EXIT_UNFLUSHED = 33, /* stopped, but data could not be written to the target in time */
   LUNFS_EXIT_MOUNT = 40,     /* mounting failed */

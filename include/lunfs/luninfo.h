@@ -15,8 +15,9 @@ typedef struct {
   /* Not 0: the size it had before, in blocks; it is smaller now, so reads are served where there are blocks, and nothing
    * is written (the session's finding). */
   uint64_t shrunk_from_nblocks;
-  bool have_pr; /* asked for and told: PRGENERATION, counts changes of the registrations of all initiators */
-  uint32_t pr_generation;
+  bool have_pr;           /* asked for and told: PRGENERATION, counts changes of the registrations of all initiators */
+  uint32_t pr_generation; /* as it was found */
+  uint32_t pr_generation_now; /* after what we have changed since (session/hold.c) */
 } LunfsLunInfo;
 
 #endif

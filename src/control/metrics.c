@@ -184,6 +184,8 @@ append_info (Page *p)
 #define LUN_GAUGES(X)                                                                                                  \
   X (lun_up, l->snapshot.state == LUNFS_SESSION_UP, "Whether the LUN's session serves; 0 or 1")                        \
   X (lun_failing, l->snapshot.failing, "Whether requests fail since replacement_timeout has passed; 0 or 1")           \
+  X (lun_preempted, l->snapshot.reservation.key && l->snapshot.reservation.lost,                                       \
+     "Whether writes fail since another initiator has taken the reservation; 0 or 1")                                  \
   X (lun_gone, l->lun->gone, "Whether the target has removed the LUN, which is in use; 0 or 1")                        \
   X (lun_saved_bytes, l->lun->saved_bytes, "What an earlier mount has saved for the LUN")                              \
   X (lun_down_seconds, l->snapshot.down_us ? (now_us - l->snapshot.down_us) / G_USEC_PER_SEC : 0,                      \

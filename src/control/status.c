@@ -81,6 +81,37 @@ dirty_ms (LunfsStats *stats)
   return since_us ? MAX (g_get_monotonic_time () - since_us, 0) / 1000 : 0;
 }
 
+const char *
+lunfs_status_reservation_state (const LunfsArenaReservation *wish)
+{
+  if (!wish->key)
+    return "none";
+  switch (wish->lost) {
+  case LUNFS_LOST_NOT:
+    return wish->type ? "reserved" : "registered";
+  case LUNFS_LOST_HELD:
+    return "lost";
+  default:
+    return "preempted";
+  }
+}
+
+/* What lunfsctl reserve was asked for, and whether it stands. */
+static void
+add_reservation (JsonBuilder *b, const LunfsArenaReservation *wish)
+{
+  char key[24] = "";
+
+  if (wish->key)
+    g_snprintf (key, sizeof key, "0x%" G_GINT64_MODIFIER "x", wish->key);
+  json_builder_set_member_name (b, "reservation");
+  json_builder_begin_object (b);
+  add_string (b, "state", lunfs_status_reservation_state (wish));
+  add_string (b, "key", key);
+  add_string (b, "type", lunfs_reservation_type_name (wish->type));
+  json_builder_end_object (b);
+}
+
 static void
 add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
 {
@@ -114,6 +145,7 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   add_bool (b, "read_only", g.read_only);
   add_bool (b, "write_cache", g.write_cache);
   add_bool (b, "unmap", g.can_unmap);
+  add_reservation (b, &snapshot.reservation);
   add_int (b, "saved_bytes", (gint64) l->saved_bytes);
   add_int (b, "replacement_timeout", snapshot.timeouts.replacement_timeout);
   add_int (b, "dirty_ms", dirty_ms (l->stats));

@@ -43,6 +43,8 @@ typedef struct {
 bool lunfs_status_same_target (const LunfsStatusLun *a, const LunfsStatusLun *b);
 /* JSON, one object, ends with a newline.  Control thread.  Free with g_free. */
 char *lunfs_status_text (const LunfsStatus *status);
+/* "none", "registered", "reserved"; "preempted" and "lost": nothing may be written. */
+const char *lunfs_status_reservation_state (const LunfsArenaReservation *wish);
 /* Paths, and what targets say, may be any bytes; JSON text is UTF-8 without control characters.  Free with g_free. */
 char *lunfs_json_make_valid (const char *json);
 

@@ -155,8 +155,12 @@ lunfs_ctl_lun_path (JsonObject *mount, JsonObject *lun)
 const char *
 lunfs_ctl_lun_state (JsonObject *lun)
 {
+  static const char *const lost[] = { "preempted", "lost", NULL };
   const char *state = lunfs_ctl_text (lun, "state");
 
+  if (strcmp (state, "up") == 0
+      && g_strv_contains (lost, lunfs_ctl_text (lunfs_ctl_object (lun, "reservation"), "state")))
+    return "preempted";
   if (strcmp (state, "down") == 0 && json_object_get_boolean_member_with_default (lun, "failing", FALSE))
     return "failing";
   return state;

@@ -4,6 +4,7 @@
  * The table of commands is in lunfsctl.c; each command is a function here, in a file per group:
  *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
  *   leave.c login, logout, umount    sense.c sense, inquiry    top.c top
+ *   reserve.c keys, reserve, release, preempt
  *   discover.c discover    saved.c saved, which asks no mount
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
@@ -50,7 +51,7 @@ typedef void (*LunfsCtlLunFunc) (JsonObject *mount, JsonObject *target, JsonObje
 void lunfs_ctl_each_lun (JsonObject *mount, LunfsCtlLunFunc func, void *user);
 /* The path of its file; free with g_free. */
 char *lunfs_ctl_lun_path (JsonObject *mount, JsonObject *lun);
-/* What the LUN does, in a word: its state, "failing" where requests fail. */
+/* What the LUN does, in a word: its state, "failing" where requests fail, "preempted" where writes do. */
 const char *lunfs_ctl_lun_state (JsonObject *lun);
 
 /* ---- show.c ---- */
@@ -99,6 +100,10 @@ int lunfs_ctl_flush (int argc, char **argv, GError **error);
 int lunfs_ctl_drain (int argc, char **argv, GError **error);
 int lunfs_ctl_login (int argc, char **argv, GError **error);
 int lunfs_ctl_logout (int argc, char **argv, GError **error);
+int lunfs_ctl_keys (int argc, char **argv, GError **error);
+int lunfs_ctl_reserve (int argc, char **argv, GError **error);
+int lunfs_ctl_release (int argc, char **argv, GError **error);
+int lunfs_ctl_preempt (int argc, char **argv, GError **error);
 int lunfs_ctl_umount (int argc, char **argv, GError **error);
 
 #endif

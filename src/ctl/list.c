@@ -211,7 +211,7 @@ status_error (JsonObject *mount, JsonObject *target, JsonObject *lun, void *text
 static void
 look_for_down (JsonObject *mount, JsonObject *target, JsonObject *lun, void *down)
 {
-  *(bool *) down |= strcmp (lunfs_ctl_text (lun, "state"), "up") != 0;
+  *(bool *) down |= strcmp (lunfs_ctl_lun_state (lun), "up") != 0;
 }
 
 /* A target without LUNs has not answered yet. */

@@ -2,6 +2,7 @@
 /* What the files of the disk in memory share.
  *
  *   ram_disk.c     the disk and what commands do to it
+ *   ram_reserve.c  persistent reservations
  *   ram.c          connections, and faults on the way
  *   ram_control.c  the test's side */
 #ifndef LUNFS_RAM_PRIVATE_H
@@ -19,6 +20,7 @@ typedef struct {
   const LunfsTransportEvents *events;
   void *user;
   unsigned number;
+  uint64_t nexus; /* for reservations */
   int state;
   LunfsLoginOutcome outcome;
   bool silent_login, leaving;
@@ -42,6 +44,12 @@ typedef struct {
 } LunfsRamTask;
 G_STATIC_ASSERT (sizeof (LunfsRamTask) <= sizeof ((LunfsCommand *) 0)->space);
 
+#define LUNFS_RAM_REGISTRATIONS 16
+
+typedef struct {
+  uint64_t nexus, key;
+} LunfsRamRegistration;
+
 struct LunfsRam {
   char *target_name;
   LunfsRamConf conf;
@@ -57,6 +65,12 @@ struct LunfsRam {
   uint8_t not_ready;
   LunfsLoginOutcome refuse_outcome;
   unsigned refuse_times, fail_times;
+  LunfsRamRegistration registrations[LUNFS_RAM_REGISTRATIONS];
+  unsigned nregistrations;
+  uint64_t holder; /* nexus; 0 = nobody.  Of all registrants: one of them */
+  unsigned holder_type;
+  bool persists; /* as the last REGISTER wanted it */
+  uint32_t pr_generation;
 };
 
 static inline LunfsRamTask *
@@ -71,11 +85,19 @@ uint32_t lunfs_ram_roll (LunfsRam *ram, uint32_t n);
 /* ram_disk.c */
 /* Carry the command out; fills in the answer. */
 void lunfs_ram_execute (LunfsRam *ram, LunfsCommand *cmd);
+/* Data to or from the command. */
+void lunfs_ram_give (LunfsCommand *cmd, const uint8_t *data, uint32_t len);
+void lunfs_ram_take (LunfsCommand *cmd, uint8_t *data, uint32_t len);
 /* CHECK CONDITION is the answer. */
 void lunfs_ram_check (LunfsCommand *cmd, uint8_t key, uint8_t asc, uint8_t ascq, bool deferred);
 /* False: the command has no range of blocks. */
 bool lunfs_ram_range (const uint8_t *cdb, uint64_t *lba, uint32_t *nblocks);
 void lunfs_ram_make_stable (LunfsRam *ram, uint64_t lba);
+
+/* ram_reserve.c */
+/* PERSISTENT RESERVE IN and OUT are carried out, what somebody else's reservation forbids is answered: true. */
+bool lunfs_ram_reserve (LunfsRamConnection *connection, LunfsCommand *cmd);
+void lunfs_ram_forget_reservations (LunfsRam *ram); /* a loss of power */
 
 /* ram.c */
 void lunfs_ram_end_connection (LunfsRamConnection *connection, const char *why);

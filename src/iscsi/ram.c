@@ -266,6 +266,8 @@ submit (LunfsTransport *t, LunfsCommand *cmd)
     task->executed = true;
   else
     strike (ram, task);
+  if (!task->executed && lunfs_ram_reserve (connection, cmd))
+    task->executed = true;
   if (!task->executed && lunfs_ram_roll (ram, 2)) {
     lunfs_ram_execute (ram, cmd);
     task->executed = true;
@@ -440,6 +442,7 @@ lunfs_ram_open (LunfsLane *lane, const LunfsConnConf *conf, const LunfsTransport
   connection->events = events;
   connection->user = user;
   connection->number = ++ram->stats.connections;
+  connection->nexus = ram->conf.new_nexus ? connection->number : 1000;
   connection->state = LUNFS_RAM_LOGIN;
   connection->timer.fire = connection_fired;
   connection->pong.fire = pong_fired;

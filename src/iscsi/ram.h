@@ -32,6 +32,9 @@ typedef struct {
   char serial[32];         /* VPD 80h; "" = none */
   bool ua_on_login;        /* every nexus begins with 29/00 */
   bool tgtd;               /* INQUIRY names tgtd: no reinstatement without SecurityNegotiation */
+  bool reservations;       /* PERSISTENT RESERVE IN and OUT */
+  bool persist;            /* ... which may outlive a loss of power (APTPL) */
+  bool new_nexus;          /* each login is another nexus, as with tgtd */
   unsigned reset_response; /* to LUN RESET; 0 = done, LUNFS_RAM_NO_RESPONSE */
   int64_t latency_us, jitter_us;
 } LunfsRamConf;
@@ -103,11 +106,22 @@ void lunfs_ram_fail_open (LunfsRam *ram, unsigned times);
 /* A black hole: nothing comes out until it is switched off again. */
 void lunfs_ram_mute (LunfsRam *ram, bool mute);
 
+/* ---- reservations: another initiator, and what there is ---- */
+/* @key 0: it unregisters. */
+void lunfs_ram_other_registers (LunfsRam *ram, uint64_t key);
+bool lunfs_ram_other_reserves (LunfsRam *ram, unsigned type);
+void lunfs_ram_other_releases (LunfsRam *ram);
+void lunfs_ram_other_preempts (LunfsRam *ram, uint64_t key, unsigned type);
+unsigned lunfs_ram_registrations (LunfsRam *ram, uint64_t key); /* how many have @key; 0: all */
+/* Whose key holds it, 0 if nobody. */
+uint64_t lunfs_ram_holder (LunfsRam *ram, unsigned *out_type);
+
 /* For LunfsRamFault.match */
 bool lunfs_ram_is_read (const uint8_t *cdb);
 bool lunfs_ram_is_write (const uint8_t *cdb); /* WRITE, WRITE SAME, UNMAP */
 bool lunfs_ram_is_sync (const uint8_t *cdb);
 bool lunfs_ram_is_medium (const uint8_t *cdb); /* any of these */
 bool lunfs_ram_is_ready (const uint8_t *cdb);  /* TEST UNIT READY */
+bool lunfs_ram_is_reserve_out (const uint8_t *cdb);
 
 #endif

@@ -136,6 +136,7 @@ lunfs_ram_power_loss (LunfsRam *ram, unsigned survive_percent)
   uint32_t bs = ram->conf.block_size;
 
   lunfs_ram_drop (ram, "the target lost power");
+  lunfs_ram_forget_reservations (ram);
   for (uint64_t lba = 0; lba < ram->max_blocks; lba++) {
     if (!ram->dirty[lba])
       continue;

@@ -64,13 +64,19 @@ move (LunfsCommand *cmd, uint8_t *disk, uint64_t len)
   }
 }
 
-static void
-give (LunfsCommand *cmd, const uint8_t *data, uint32_t len)
+void
+lunfs_ram_give (LunfsCommand *cmd, const uint8_t *data, uint32_t len)
 {
   uint32_t n = MIN (len, cmd->xfer_bytes);
 
   move (cmd, (uint8_t *) data, n);
   cmd->underflow_bytes = cmd->xfer_bytes - n;
+}
+
+void
+lunfs_ram_take (LunfsCommand *cmd, uint8_t *data, uint32_t len)
+{
+  move (cmd, data, MIN (len, cmd->xfer_bytes));
 }
 
 void
@@ -151,7 +157,7 @@ inquiry (LunfsRam *ram, LunfsCommand *cmd)
     data[2] = 6;
     data[4] = 31;
     memcpy (data + 8, c->tgtd ? "IET     VIRTUAL-DISK    0001" : "LUNFS   RAM DISK        1   ", 28);
-    give (cmd, data, len);
+    lunfs_ram_give (cmd, data, len);
     return;
   }
   data[1] = cmd->cdb[2];
@@ -202,7 +208,7 @@ inquiry (LunfsRam *ram, LunfsCommand *cmd)
     lunfs_ram_check (cmd, LUNFS_KEY_ILLEGAL_REQUEST, 0x24, 0, false);
     return;
   }
-  give (cmd, data, len);
+  lunfs_ram_give (cmd, data, len);
 }
 
 static void
@@ -218,7 +224,7 @@ capacity (LunfsRam *ram, LunfsCommand *cmd, bool sixteen)
     lunfs_put_be32 (data, (uint32_t) MIN (ram->conf.nblocks - 1, UINT32_MAX));
     lunfs_put_be32 (data + 4, ram->conf.block_size);
   }
-  give (cmd, data, sixteen ? 32 : 8);
+  lunfs_ram_give (cmd, data, sixteen ? 32 : 8);
 }
 
 static void
@@ -233,7 +239,7 @@ mode_sense (LunfsRam *ram, LunfsCommand *cmd)
   data[header] = 0x08;
   data[header + 1] = 18;
   data[header + 2] = ram->conf.wce ? 0x04 : 0;
-  give (cmd, data, header + 20);
+  lunfs_ram_give (cmd, data, header + 20);
 }
 
 static void
@@ -253,7 +259,7 @@ lba_status (LunfsRam *ram, LunfsCommand *cmd)
   lunfs_put_be64 (data + 8, lba);
   lunfs_put_be32 (data + 16, (uint32_t) (end - lba));
   data[20] = ram->mapped[lba] ? 0 : 1;
-  give (cmd, data, 24);
+  lunfs_ram_give (cmd, data, 24);
 }
 
 static void

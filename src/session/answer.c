@@ -154,9 +154,7 @@ unit_attention (LunfsSession *s, LunfsRequest *req, const LunfsVerdict *verdict,
   if (verdict->ua & LUNFS_UA_DEFERRED)
     s->events.deferred (s->user, EIO);
   lunfs_session_attend (s, verdict->ua, sense);
-  if (verdict->ua
-      & (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS
-         | LUNFS_UA_ALUA))
+  if (verdict->ua & LUNFS_UA_RECHECK)
     lunfs_session_recheck (s, sense);
 }
 
@@ -248,10 +246,14 @@ reserved (LunfsSession *s)
 
   LUNFS_COUNT (s->stats, reservation_conflicts, 1);
   s->events.taken (s->user);
+  if (lunfs_hold_is_lost (s)) /* that is why */
+    return;
   if (!s->reserved)
     lunfs_error ("%s: %s", lunfs_session_label (s), text);
-  s->reserved = true;
   lunfs_session_set_error (s, text);
+  if (!s->reserved && lunfs_hold_stands (s))
+    look_again (s, text);
+  s->reserved = true;
 }
 
 /* The first of a kind at a place is said; a program that reads on gets its error each time. */

@@ -195,11 +195,14 @@ send_request (LunfsSession *s, LunfsRequest *req)
   s->transport->ops->submit (s->transport, &task->cmd);
 }
 
-/* On a LUN that has shrunk nothing is written; a flush, too, would say more than is true of what is kept. */
-static bool
-refused (const LunfsSession *s, const LunfsRequest *req)
+/* On a LUN that has shrunk nothing is written; a flush, too, would say more than is true of what is kept.  Nor where we were
+ * fenced, even if the target would take it by now. */
+static int
+refusal (const LunfsSession *s, const LunfsRequest *req)
 {
-  return s->info.shrunk_from_nblocks && req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT;
+  if (s->info.shrunk_from_nblocks && req->op != LUNFS_OP_READ && req->op != LUNFS_OP_EXTENT)
+    return -EIO;
+  return lunfs_hold_is_lost (s) && lunfs_command_kind (req) == LUNFS_CMD_WRITE ? -EBADE : 0;
 }
 
 void
@@ -213,9 +216,10 @@ lunfs_session_dispatch (LunfsSession *s)
     return;
   while (queue->length && s->idle.length && s->active.length < s->depth) {
     GList *link = g_queue_pop_head_link (queue);
+    int refused = refusal (s, link->data);
 
-    if (G_UNLIKELY (refused (s, link->data)))
-      lunfs_session_finish_later (s, link->data, -EIO);
+    if (G_UNLIKELY (refused))
+      lunfs_session_finish_later (s, link->data, refused);
     else
       send_request (s, link->data);
   }
@@ -306,7 +310,7 @@ refuses (const LunfsLayer *layer)
   const LunfsSession *s = (const LunfsSession *) layer;
 
   return s->failing || s->stopping || s->state == LUNFS_SESSION_FENCED || s->state == LUNFS_SESSION_STOPPED
-         || s->info.shrunk_from_nblocks;
+         || s->info.shrunk_from_nblocks || lunfs_hold_is_lost (s);
 }
 
 static bool

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by session.c (the connection's states), queue.c (the requests' way through it), answer.c (what became of them) and
- * watch.c (the LUN). */
+/* Shared by session.c (the connection's states), login.c (an attempt to log in), queue.c (the requests' way through it),
+ * answer.c (what became of them) and watch.c (the LUN). */
 #ifndef LUNFS_SESSION_PRIVATE_H
 #define LUNFS_SESSION_PRIVATE_H
 
 #include "session/command.h"
 #include "session/probe.h"
+#include "session/reservation.h"
 #include "session/session.h"
 #include "session/witness.h"
 
@@ -15,8 +16,8 @@
 typedef struct {
   LunfsCommand cmd;
   LunfsSession *session;
-  LunfsRequest *req; /* NULL = free */
-  GList link;        /* in LunfsSession.active, oldest first, or in .idle */
+  LunfsRequest *req;  /* NULL = free */
+  GList link;         /* in LunfsSession.active, oldest first, or in .idle */
   uint64_t witnessed; /* lunfs_witness_sending's */
   struct iovec iov[LUNFS_TASK_IOV];
   uint8_t param[LUNFS_PARAM_BYTES];
@@ -31,16 +32,16 @@ struct LunfsSession {
   void *user;
   LunfsStats *stats;
 
-  /* connection: session.c */
+  /* connection: session.c, login.c */
   LunfsSessionState state;
   bool started, ever_up, stopping;
   /* leave.c: nothing more is sent; the last answer has come; it has logged out */
   bool resting; /* lunfs_session_rest */
   bool leaving, going, has_left;
   bool logged_out, goodbye; /* logout.c: by the administrator; a Logout Request is under way */
-  bool failing; /* replacement_timeout has passed, or another LUN answered: requests fail at once */
-  bool recheck; /* the probe to come, or under way, is not one after a login */
-  bool fence;   /* teardown: because another LUN answered, or the user rejects it */
+  bool failing;             /* replacement_timeout has passed, or another LUN answered: requests fail at once */
+  bool recheck;             /* the probe to come, or under way, is not one after a login */
+  bool fence;               /* teardown: because another LUN answered, or the user rejects it */
   LunfsLoginOutcome fence_outcome;
   LunfsTimeouts timeouts; /* this LUN's: may change */
   LunfsTransport *transport;
@@ -78,6 +79,15 @@ struct LunfsSession {
   int64_t reset_us;           /* when the LUN RESET under way was sent; 0 = none */
   char *lost_address;         /* of the session that was lost last */
 
+  /* reservation: hold.c */
+  LunfsReservation *reservation;
+  LunfsArenaReservation *wish; /* what lunfsctl was asked for: conf.reservation, or own_wish */
+  LunfsArenaReservation own_wish;
+  LunfsReserveJob job;       /* of lunfsctl */
+  bool job_waits;            /* for the end of a recheck */
+  bool hold_checked;         /* the probe under way is the second one after this login */
+  uint32_t found_generation; /* before we have changed it */
+
   /* requests: queue.c */
   GQueue waiting;  /* in order of seq */
   GQueue recovery; /* LUNFS_REQ_RECOVERY */
@@ -92,7 +102,7 @@ struct LunfsSession {
   uint64_t next_seq;
   bool reserved; /* the last write met a reservation conflict */
   bool bad_lba_known;
-  uint64_t bad_lba;  /* of the last medium error */
+  uint64_t bad_lba; /* of the last medium error */
   LunfsRecorder *recorder;
   char *own_failure; /* what the cache's last WRITE failed with; NULL = none since a good one */
   /* Commands the target turned out to lack; forgotten at each login. */
@@ -146,6 +156,15 @@ void lunfs_session_lost (LunfsSession *s, const char *why);
 void lunfs_session_drop_transport (LunfsSession *s);
 /* Why the LUN is not, or not fully, usable; for the status. */
 void lunfs_session_set_error (LunfsSession *s, const char *text);
+/* DOWN; tried again after a pause. */
+void lunfs_session_go_down (LunfsSession *s);
+
+/* login.c */
+/* The first step of an attempt: RESOLVE. */
+void lunfs_login_begin (LunfsSession *s);
+/* In LOGIN or PROBE: this attempt, or its present address, has failed. */
+void lunfs_login_failed (LunfsSession *s, const char *why);
+void lunfs_login_expired (LunfsSession *s); /* login_timeout */
 /* Ask the LUN what it is, in state PROBE. */
 void lunfs_session_probe (LunfsSession *s);
 
@@ -161,6 +180,26 @@ void lunfs_session_recheck (LunfsSession *s, const char *why);
 void lunfs_session_drained (LunfsSession *s);
 /* Unit attentions (LUNFS_UA_*) that somebody else has to hear of. */
 void lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense);
+
+/* The LUN is what it should be, and ours: RECOVER. */
+void lunfs_session_proven (LunfsSession *s);
+/* Unit attentions after which the LUN is looked at again. */
+#define LUNFS_UA_RECHECK                                                                                               \
+  (LUNFS_UA_DEFERRED | LUNFS_UA_RESET | LUNFS_UA_CAPACITY | LUNFS_UA_MODE | LUNFS_UA_INQUIRY | LUNFS_UA_LUNS           \
+   | LUNFS_UA_ALUA)
+
+/* hold.c: see there.  Registered, as far as we know. */
+bool lunfs_hold_stands (const LunfsSession *s);
+/* Fenced: nothing may be written. */
+bool lunfs_hold_is_lost (const LunfsSession *s);
+void lunfs_hold_say_lost (LunfsSession *s);
+void lunfs_hold_tell (LunfsSession *s);
+/* The LUN is proven: true if the reservation is looked at first; lunfs_session_proven, or another probe, follows. */
+bool lunfs_hold_start (LunfsSession *s);
+/* It is UP: what waits for that is begun. */
+void lunfs_hold_serve (LunfsSession *s);
+void lunfs_hold_drop (LunfsSession *s); /* before the transport is closed */
+void lunfs_hold_init (LunfsSession *s);
 
 /* portal.c */
 void lunfs_portal_set (LunfsSession *s, const char *const *addresses, unsigned n);

@@ -24,6 +24,7 @@
 #include "lunfs/settings.h"
 #include "lunfs/stats.h"
 #include "session/recorder.h"
+#include "session/reservation.h"
 
 typedef struct LunfsSession LunfsSession;
 
@@ -61,10 +62,11 @@ typedef struct {
   uint64_t known_nblocks;
   uint32_t known_block_size;
   bool known_no_reinstatement;
-  bool known_quiet;  /* nothing that worker sent can come late (LunfsSessionEvents.quiet) */
-  bool known_writes;            /* an earlier mount's writes may still be under way */
-  LunfsArenaWitness *witnesses; /* of this LUN (witness.h); NULL = nothing is noted */
-  int request_limit; /* see LunfsTimeouts */
+  bool known_quiet;                   /* nothing that worker sent can come late (LunfsSessionEvents.quiet) */
+  bool known_writes;                  /* an earlier mount's writes may still be under way */
+  LunfsArenaWitness *witnesses;       /* of this LUN (witness.h); NULL = nothing is noted */
+  LunfsArenaReservation *reservation; /* what was asked for, of this LUN; NULL: it ends with the session */
+  int request_limit;                  /* see LunfsTimeouts */
   /* Look up @host; the answer comes by lunfs_session_resolved on the lane. */
   void (*resolve) (void *resolve_user, LunfsSession *session, const char *host);
   void *resolve_user;
@@ -80,6 +82,8 @@ typedef struct {
   /* Another initiator has the LUN, or had it, to itself (reservation conflict, preempted): what was written before must not
    * be written again over its data. */
   void (*taken) (void *user);
+  /* A job of lunfs_session_reserve has ended. */
+  void (*reserved) (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report);
   /* The target says that it has other LUNs now. */
   void (*luns_changed) (void *user);
   /* replacement_timeout has passed: requests fail until the next up(). */
@@ -112,6 +116,9 @@ void lunfs_session_stop (LunfsSession *session, int64_t limit_ms);
 void lunfs_session_log_out (LunfsSession *session);
 void lunfs_session_log_in (LunfsSession *session);
 
+/* Begin @job, as lunfsctl asks; events->reserved follows.  False with @error: it cannot be begun now.  Lane thread. */
+bool lunfs_session_reserve (LunfsSession *session, const LunfsReserveJob *job, GError **error);
+
 /* This process ends soon and a successor takes over: send nothing more, log out when what was sent has been answered.  No
  * request is answered because of it. */
 void lunfs_session_leave (LunfsSession *session);
@@ -139,6 +146,7 @@ typedef struct {
   int64_t since_us; /* monotonic, of the last state change */
   int64_t down_us;  /* monotonic, since when it has not been UP; 0 while it is */
   LunfsTimeouts timeouts;
+  LunfsArenaReservation reservation;
 } LunfsSessionSnapshot;
 void lunfs_session_snapshot (LunfsSession *session, LunfsSessionSnapshot *out);
 /* As lunfs_recorder_read.  Any thread. */

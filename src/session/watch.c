@@ -66,9 +66,16 @@ lunfs_session_probed (void *user, int error, const LunfsLunInfo *info, const cha
     return;
   }
   learn (s, info);
+  s->info.pr_generation_now = info->pr_generation;
   lunfs_session_attend (s, lunfs_probe_attentions (s->probe), "unit attention after the login");
-  if (lunfs_guard_start (s))
+  if (lunfs_guard_start (s) || lunfs_hold_start (s))
     return;
+  lunfs_session_proven (s);
+}
+
+void
+lunfs_session_proven (LunfsSession *s)
+{
   lunfs_session_set_state (s, LUNFS_SESSION_RECOVER);
   s->events.up (s->user, &s->info);
 }
@@ -123,8 +130,11 @@ lunfs_session_serve (LunfsSession *s)
   }
   if (s->info.shrunk_from_nblocks)
     say_shrunk (s);
+  else if (lunfs_hold_is_lost (s))
+    lunfs_hold_say_lost (s);
   s->recheck = false;
   s->ever_up = true;
+  lunfs_hold_serve (s);
   lunfs_session_dispatch (s);
 }
 
@@ -148,7 +158,8 @@ lunfs_session_drained (LunfsSession *s)
       lunfs_session_say_goodbye (s);
     return;
   }
-  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued || s->leaving)
+  if (!s->recheck || s->state != LUNFS_SESSION_UP || s->teardown.queued || s->leaving
+      || lunfs_reservation_busy (s->reservation))
     return;
   lunfs_session_set_state (s, LUNFS_SESSION_PROBE);
   lunfs_session_return_waiting (s);
@@ -158,7 +169,9 @@ lunfs_session_drained (LunfsSession *s)
 void
 lunfs_session_attend (LunfsSession *s, unsigned ua, const char *sense)
 {
-  if (ua & LUNFS_UA_RESERVATION) {
+  if ((ua & LUNFS_UA_RESERVATION) && lunfs_hold_stands (s)) {
+    lunfs_session_recheck (s, sense); /* it may be about others: our own registration tells */
+  } else if (ua & LUNFS_UA_RESERVATION) {
     lunfs_warning ("%s: %s: another initiator has taken the reservation", lunfs_session_label (s), sense);
     s->events.taken (s->user);
   }
@@ -216,9 +229,10 @@ find_dead (LunfsSession *s, int64_t now)
   int64_t timeout = (int64_t) MAX (s->timeouts.noop_out_timeout, 1) * G_USEC_PER_SEC;
   int64_t limit = (int64_t) s->timeouts.cmd_timeout * G_USEC_PER_SEC;
   int64_t probe_since = lunfs_probe_since_us (s->probe), idle;
+  int64_t hold_since = lunfs_reservation_since_us (s->reservation);
 
   if (lunfs_session_overdue (s, now) || (probe_since && now - probe_since > limit)
-      || (s->reset_us && now - s->reset_us > limit)) {
+      || (hold_since && now - hold_since > limit) || (s->reset_us && now - s->reset_us > limit)) {
     LUNFS_COUNT (s->stats, timeouts, 1);
     return "a command was not answered in time (cmd_timeout)";
   }

@@ -133,6 +133,8 @@ static const struct {
   { "sense", lunfs_command_sense },
   { "inquiry", lunfs_command_inquiry },
   { "login", lunfs_command_login },
+  { "reserve", lunfs_command_reserve },
+  { "reserve-state", lunfs_command_reserve_state },
   { "logout", lunfs_command_logout },
 };
 

@@ -27,6 +27,8 @@ bool lunfs_command_sense (LunfsWorker *w, JsonObject *request, JsonObject *answe
 bool lunfs_command_inquiry (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_flush (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_flush_state (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_reserve (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
+bool lunfs_command_reserve_state (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_login (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 bool lunfs_command_logout (LunfsWorker *w, JsonObject *request, JsonObject *answer, GError **error);
 

@@ -213,7 +213,7 @@ lunfs_worker_row_ready (LunfsRow *row, const LunfsLunInfo *info)
   record->block_size = info->capacity.block_size;
   record->no_reinstatement = lunfs_inquiry_lacks_reinstatement (&info->inquiry);
   record->pr_known = info->have_pr;
-  record->pr_generation = info->pr_generation;
+  record->pr_generation = info->pr_generation_now;
   record->proven = 1;
   lunfs_cache_up (row->cache, info);
 }
@@ -242,6 +242,12 @@ row_taken (void *user)
 {
   ((LunfsRow *) user)->taken = true;
   lunfs_cache_disown (((LunfsRow *) user)->cache);
+}
+
+static void
+row_reserved (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report)
+{
+  lunfs_worker_row_reserved (user, job, report);
 }
 
 static gboolean
@@ -305,6 +311,7 @@ const LunfsSessionEvents lunfs_worker_session_events = {
   .up = row_up,
   .deferred = row_deferred,
   .taken = row_taken,
+  .reserved = row_reserved,
   .luns_changed = row_luns_changed,
   .failing = row_failing,
   .down = row_down,

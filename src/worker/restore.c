@@ -346,6 +346,16 @@ find (LunfsRow *row, const char *identity, unsigned *out_index, bool *out_holds)
   }
 }
 
+/* Our own registration, taken over from the dead mount in this login, is no witness against its data. */
+static void
+follow_generation (LunfsRestore *r)
+{
+  LunfsArenaLun *l = lunfs_restore_record (r);
+
+  if (r->holds && l->pr_known && r->info.have_pr && r->info.pr_generation == l->pr_generation)
+    l->pr_generation = r->info.pr_generation_now;
+}
+
 bool
 lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
 {
@@ -368,6 +378,7 @@ lunfs_worker_restore (LunfsRow *row, const LunfsLunInfo *info)
   r->info = *info;
   for (unsigned i = 0; i < LUNFS_RESTORE_OPS; i++)
     r->ops[i].restore = r;
+  follow_generation (r);
   why = lunfs_restore_obstacle (r);
   if (why) {
     reject (r, why);

@@ -27,7 +27,7 @@ lunfs_restore_judge (LunfsRestore *r, bool *out_approved)
     return "the host was restarted before the file was sealed: it may hold a mixture of old and new data";
   if (r->row->taken)
     return "another initiator has reserved the LUN";
-  if (l->pr_known && (!info->have_pr || info->pr_generation != l->pr_generation))
+  if (l->pr_known && (!info->have_pr || info->pr_generation_now != l->pr_generation))
     return "another initiator may have reserved the LUN since: its reservation generation has changed";
   return NULL;
 }

@@ -30,6 +30,19 @@ build_cache (LunfsWorker *w, LunfsRow *row)
   return lunfs_cache_new (&conf);
 }
 
+/* What the mount before had reserved stands at the target, and its data could not be written back from outside of it. */
+static void
+inherit_reservation (LunfsArenaLun *record, const LunfsArenaLun *before)
+{
+  uint64_t key = before->reservation.key;
+
+  if (record->proven || record->reservation.key || !key)
+    return;
+  record->reservation = before->reservation;
+  record->reservation.key = 0;
+  __atomic_store_n (&record->reservation.key, key, __ATOMIC_RELEASE);
+}
+
 static void
 build_row (LunfsWorker *w, LunfsRow *row)
 {
@@ -47,6 +60,7 @@ build_row (LunfsWorker *w, LunfsRow *row)
     .isid_qualifier = (uint16_t) row->index,
     .stats = &row->stats,
     .request_limit = lunfs_worker_request_limit (w),
+    .reservation = &record->reservation,
     .resolve = lunfs_worker_row_resolve,
     .resolve_user = row,
   };
@@ -61,6 +75,7 @@ build_row (LunfsWorker *w, LunfsRow *row)
   if (w->settings->state_dir)
     conf.witnesses = &w->arena->witnesses[row->index * LUNFS_ARENA_WITNESSES];
   if (before) { /* its last session may still do what it was told, and not be ended by ours */
+    inherit_reservation (record, before);
     conf.known_writes = true;
     conf.known_no_reinstatement |= before->no_reinstatement || before != &saved->arena->luns[row->index]
                                    || saved->arena->header->isid_random != w->arena->header->isid_random;

@@ -31,6 +31,14 @@ typedef struct {
   _Atomic int result; /* of that one: 0 or -errno */
 } LunfsRowFlush;
 
+/* commands_reserve.c: the last job about reservations.  Lane. */
+typedef struct {
+  uint64_t asked; /* its number; the lower half counts, as .done does */
+  uint32_t done;
+  LunfsReserveJob job;
+  LunfsReserveReport report;
+} LunfsRowReserve;
+
 /* The data path of one LUN. */
 typedef struct {
   LunfsWorker *worker;
@@ -48,10 +56,11 @@ typedef struct {
   bool found;                  /* by REPORT LUNS, not named by the user */
   bool missing, gone, resting; /* gone.c */
   int64_t gone_us;
-  bool hidden;           /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
-  char *claim;           /* lane: what it has claimed (supervisor/claim.h), or NULL */
-  LunfsRequest tidy;     /* leave.c */
-  LunfsRowFlush flush;   /* lane */
+  bool hidden;         /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
+  char *claim;         /* lane: what it has claimed (supervisor/claim.h), or NULL */
+  LunfsRequest tidy;   /* leave.c */
+  LunfsRowFlush flush; /* lane */
+  LunfsRowReserve reserve;
   int64_t stop_limit_ms; /* set before the drain */
   _Atomic int drain_result;
   LunfsRestore *restore; /* lane: what an earlier mount left is being written back; NULL = not now */
@@ -184,6 +193,9 @@ char *lunfs_worker_metrics (void *user);
 void lunfs_worker_listen (LunfsWorker *w);
 /* What lunfsctl has set through an earlier worker.  Before the session starts. */
 void lunfs_worker_restore_timeouts (LunfsRow *row);
+
+/* commands_reserve.c */
+void lunfs_worker_row_reserved (LunfsRow *row, const LunfsReserveJob *job, const LunfsReserveReport *report); /* lane */
 
 /* ping.c */
 LunfsWorkerPing *lunfs_worker_ping_new (const LunfsWorker *w); /* free with g_free when the lanes have stopped */

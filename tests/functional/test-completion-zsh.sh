@@ -60,6 +60,8 @@ mapfile -t commands < <(lunfsctl --help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p')
 lists 'lunfsctl ' "${commands[@]}" --help --version
 
 say "values"
+becomes 'lunfsctl reserve --type exclusive-access-r' 'lunfsctl reserve --type exclusive-access-registrants-only '
+becomes 'lunfsctl reserve --type=write-exclusive-a' 'lunfsctl reserve --type=write-exclusive-all-registrants '
 becomes 'lunfs --pidf' 'lunfs --pidfile='
 becomes 'lunfs --credentials=some' 'lunfs --credentials=some-file '
 becomes 'lunfs --no-ml' 'lunfs --no-mlock '

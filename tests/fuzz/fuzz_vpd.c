@@ -4,6 +4,7 @@
 
 #include "fuzz.h"
 
+#include "scsi/reservation.h"
 #include "scsi/vpd.h"
 #include "util/bytes.h"
 
@@ -111,6 +112,24 @@ limits (const uint8_t *buf, size_t len)
     must (memcmp (&l, &before, sizeof l) == 0);
 }
 
+/* The same bytes as answers to PERSISTENT RESERVE IN. */
+static void
+reservations (const uint8_t *buf, size_t len)
+{
+  LunfsKeys keys;
+  LunfsHolder holder;
+
+  if (lunfs_keys_parse (buf, len, &keys)) {
+    must (keys.nkeys <= (len - 8) / 8);
+    must (keys.nkeys == 0 || lunfs_keys_count (buf, &keys, lunfs_keys_get (buf, keys.nkeys - 1)) > 0);
+  } else {
+    must (len < 8);
+  }
+  if (lunfs_holder_parse (buf, len, &holder))
+    must (holder.type < 16 && (holder.type > 0 || holder.key == 0 || len >= 24));
+  lunfs_reservations_persist (buf, len);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -119,5 +138,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   designators (data, size);
   serial (data, size);
   limits (data, size);
+  reservations (data, size);
   return 0;
 }

@@ -50,6 +50,9 @@ typedef struct {
   LunfsLoginOutcome outcome;
   char text[160];
   LunfsLunInfo info;
+  LunfsArenaReservation *reservation; /* for row_build */
+  unsigned reserved;                  /* reports */
+  LunfsReserveReport report;          /* the last one */
 } Row;
 
 static inline int64_t
@@ -170,6 +173,15 @@ row_on_taken (void *user)
 }
 
 static inline void
+row_on_reserved (void *user, const LunfsReserveJob *job, const LunfsReserveReport *report)
+{
+  Row *row = user;
+
+  row->reserved++;
+  row->report = *report;
+}
+
+static inline void
 row_on_luns_changed (void *user)
 {
   ((Row *) user)->lun_changes++;
@@ -228,6 +240,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .up = row_on_up,
     .deferred = row_on_deferred,
     .taken = row_on_taken,
+    .reserved = row_on_reserved,
     .luns_changed = row_on_luns_changed,
     .failing = row_on_failing,
     .down = row_on_down,
@@ -244,6 +257,7 @@ row_build (Row *row, bool whole, const LunfsLunInfo *known)
     .target_name = ROW_TARGET,
     .stats = &row->stats,
     .request_limit = row->request_limit_s,
+    .reservation = row->reservation,
     .resolve = row_on_resolve,
     .resolve_user = row,
   };

@@ -245,7 +245,9 @@ class Control:
             unit = self.unit(lun)
             for session in self.target.sessions.values():
                 unit.keys.setdefault(session.nexus, 1)
+            unit.keys["another initiator"] = 0xFEE1
             unit.preempt(None, "another initiator", 3)
+            self.target.pr_generation += 2
 
     def do_alua(self, group, state, *words):
         with self.target.lock:

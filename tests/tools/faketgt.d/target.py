@@ -173,6 +173,7 @@ class Target:
             for unit in self.units.values():
                 unit.keys.clear()
                 unit.reservation = None
+            self.pr_generation = 0
             self.counts["power_losses"] += 1
             self.counts["blocks_lost"] += lost
         self.log(f"power lost, and {lost} blocks")
