@@ -133,6 +133,8 @@ lunfs_child_read (LunfsKeeper *k)
       else if (!k->policy.failed)
         g_strlcpy (k->text, m.text, sizeof k->text);
       lunfs_keeper_event (k, LUNFS_EVENT_SETTLED, m.status);
+    } else if (m.type == LUNFS_MSG_TROUBLE) {
+      g_strlcpy (k->trouble, m.text, sizeof k->trouble);
     } else if (m.type == LUNFS_MSG_STOPPED) {
       if (!k->policy.failed)
         g_strlcpy (k->text, m.text, sizeof k->text);

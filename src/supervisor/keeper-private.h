@@ -28,8 +28,9 @@ typedef struct {
   LunfsCoreLimit core_limit;
   bool keep_stderr, hup_stops;
   bool finished, unmounted, said_busy, adopted;
-  char text[sizeof ((LunfsMessage *) 0)->text]; /* what the worker last said about its outcome */
-  char ended[240];                              /* how the last worker ended, in words */
+  char text[sizeof ((LunfsMessage *) 0)->text];    /* what the worker last said about its outcome */
+  char trouble[sizeof ((LunfsMessage *) 0)->text]; /* and what keeps it from one */
+  char ended[240];                                 /* how the last worker ended, in words */
 } LunfsKeeper;
 
 /* keeper.c */

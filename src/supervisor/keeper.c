@@ -31,6 +31,10 @@ say_unsettled (LunfsKeeper *k)
   const LunfsSource *source = &k->settings->source;
   bool v6 = strchr (source->host, ':') != NULL, some = false;
 
+  if (*k->trouble) {
+    g_snprintf (k->text, sizeof k->text, "%.400s; mounted, trying again", k->trouble);
+    return;
+  }
   for (unsigned i = 0; i < LUNFS_ARENA_LUNS; i++)
     some |= __atomic_load_n (&k->arena->luns[i].used, __ATOMIC_ACQUIRE) && k->arena->luns[i].proven;
   g_snprintf (k->text, sizeof k->text, "%s %s%s%s:%u%s; mounted, trying again",
@@ -43,7 +47,7 @@ become_ready (LunfsKeeper *k)
 {
   g_autofree char *state = NULL;
 
-  if (!k->policy.settled && k->settings->login_wait > 0)
+  if (!k->policy.settled && (*k->trouble || k->settings->login_wait > 0))
     say_unsettled (k);
   state = g_strdup_printf ("READY=1\nMAINPID=%ld\nSTATUS=%s on %s%s%s", (long) getpid (), k->settings->source_text,
                            k->settings->mountpoint, *k->text ? ": " : "", k->text);

@@ -15,7 +15,7 @@
 typedef enum {
   LUNFS_MSG_SERVING = 1, /* worker -> supervisor: reads FUSE requests; the mount serves */
   LUNFS_MSG_SETTLED = 2, /* worker -> supervisor: outcome of the first login round: status = LunfsExit, text = message.
-                            OK: all (or some) files are there.  Temporary trouble is sent as OK with a warning text. */
+                            OK: all (or some) files are there. */
   LUNFS_MSG_STOP = 3,    /* supervisor -> worker: flush, log out, exit within limit_ms */
   LUNFS_MSG_STOPPED = 4, /* worker -> supervisor: status = LunfsExit (OK or UNFLUSHED), text = what was left.
                             Sent before the worker exits with status 0 in answer to STOP or after the unmount. */
@@ -24,8 +24,11 @@ typedef enum {
                             successor; within limit_ms */
   LUNFS_MSG_LEFT = 7,  /* worker -> supervisor: status = requests it leaves unanswered.  It touches nothing any more and
                             waits for FOLLOW, or for the supervisor's death. */
-  LUNFS_MSG_FOLLOW = 8, /* supervisor -> worker: become your own successor: the program in the descriptor that comes along, text =
+  LUNFS_MSG_FOLLOW =
+      8, /* supervisor -> worker: become your own successor: the program in the descriptor that comes along, text =
                             its path; without one: the program it is */
+  LUNFS_MSG_TROUBLE =
+      9, /* worker -> supervisor: why SETTLED is not there yet; it is tried again.  Empty: that has passed. */
   LUNFS_MSG_PING = 20,   /* supervisor -> worker: do control thread and lanes still turn? (supervisor/pulse.h) */
   LUNFS_MSG_PONG = 21,   /* worker -> supervisor: yes */
   LUNFS_MSG_STORED = 22, /* supervisor -> worker: status: when I am gone, will a successor go on with the mount? */

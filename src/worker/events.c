@@ -22,7 +22,7 @@ lunfs_worker_send_settled (LunfsWorker *w)
   g_autofree char *text = g_strdup (w->first_text);
 
   w->settled = true;
-  if (w->first_text && !w->any_up && w->only_final_errors) {
+  if (w->first_text && !w->any_up) {
     status = w->first_error;
   } else if (w->first_text) { /* whoever reads it sees no other sign of that */
     g_free (text);
@@ -31,17 +31,32 @@ lunfs_worker_send_settled (LunfsWorker *w)
   lunfs_message_send (w->fds.control_fd, LUNFS_MSG_SETTLED, (int) status, 0, text ? text : "");
 }
 
-/* One row or question has its first outcome. */
+/* What the supervisor says if login_wait ends before the first outcome of all.  @flag: whose trouble it is. */
+static void
+tell_trouble (LunfsWorker *w, const bool *flag, const char *text)
+{
+  if (w->settled || (*text ? w->troubled && w->troubled != flag : w->troubled != flag))
+    return;
+  w->troubled = *text ? flag : NULL;
+  lunfs_message_send (w->fds.control_fd, LUNFS_MSG_TROUBLE, 0, 0, text);
+}
+
+/* One row or question has its first outcome; what may pass is none: it is tried again. */
 void
 lunfs_worker_settle (LunfsWorker *w, bool *flag, LunfsExit status, const char *object, const char *text)
 {
   if (*flag)
     return;
+  if (status == LUNFS_EXIT_TRANSPORT) {
+    g_autofree char *trouble = g_strdup_printf ("%s: %s", object, text);
+
+    tell_trouble (w, flag, trouble);
+    return;
+  }
   *flag = true;
+  tell_trouble (w, flag, "");
   if (status == LUNFS_EXIT_OK)
     w->any_up = true;
-  if (status == LUNFS_EXIT_TRANSPORT) /* may pass */
-    w->only_final_errors = false;
   if (status != LUNFS_EXIT_OK && !w->first_text) {
     w->first_error = status;
     w->first_text = g_strdup_printf ("%s: %s", object, text);
@@ -95,6 +110,7 @@ hide (LunfsRow *row)
   if (row->settled)
     return;
   row->settled = true;
+  tell_trouble (w, &row->settled, "");
   if (--w->unsettled == 0 && !w->settled) {
     if (!w->any_up && !w->first_text) {
       w->first_error = LUNFS_EXIT_NO_OBJECTS;

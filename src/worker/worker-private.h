@@ -107,8 +107,8 @@ struct LunfsWorker {
   unsigned unsettled;
   bool settled, any_up;
   LunfsExit first_error;
-  bool only_final_errors;
   char *first_text;
+  const bool *troubled; /* the "settled" of whose trouble the supervisor knows */
 
   /* the end */
   bool stopping, unmounted;

@@ -245,7 +245,6 @@ lunfs_worker_run (const LunfsWorkerFds *fds)
   w->fds = *fds;
   w->supervisor = supervisor_of (fds->control_fd);
   w->exit_status = 1;
-  w->only_final_errors = true;
   w->rows = g_ptr_array_new ();
   w->askings = g_ptr_array_new ();
   prctl (PR_SET_NAME, "lunfs-control");

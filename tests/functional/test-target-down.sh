@@ -25,6 +25,21 @@ lun_up "$mnt" 1 20
 same_data "$mnt/lun1" "$disk"
 stop_lunfs "$mnt"
 
+say "waited for"
+kill_target
+start_lunfs "iscsi://$portal/$iqn" "$mnt" -o login_wait=60 2>"$scratch/message" &
+starting=$!
+mounts=$((mounts + 1)) # as that has it
+lunfs_logs[$mnt]=$scratch/lunfs$mounts.log
+lunfs_pids[$mnt]=$scratch/lunfs$mounts.pid
+cleanup_fn kill_lunfs "$mnt"
+wait_for "grep -q 'Connection refused; trying again' '${lunfs_logs[$mnt]}'" 20
+restart_target
+wait "$starting"
+lun_get "$mnt" 1 .state | grep -qx up || fail "returned before the login"
+expect_equal "$(cat "$scratch/message")" "" "message"
+stop_lunfs "$mnt"
+
 say "a portal whose targets are not known yet"
 kill_target
 start_lunfs "iscsi://$portal" "$mnt" -o login_wait=1
