@@ -126,7 +126,7 @@ reservations (const uint8_t *buf, size_t len)
     must (len < 8);
   }
   if (lunfs_holder_parse (buf, len, &holder))
-    must (holder.type < 16 && (holder.type > 0 || holder.key == 0 || len >= 24));
+    must (holder.type < 16 && (holder.type > 0 || holder.key == 0 || len >= 22));
   lunfs_reservations_persist (buf, len);
 }
 
