@@ -2,7 +2,8 @@
 /* Extended attributes user.lunfs.* of a LUN's file: what the status file says of it, for scripts and programs that have the
  * file and not the mount.  From published facts, so that they answer with the target dead; nothing can be set.
  *
- * Other names are answered ENODATA rather than ENOSYS: after one ENOSYS the kernel would ask for no attribute any more. */
+ * Other names are answered ENODATA rather than ENOSYS: after one ENOSYS the kernel would ask for no attribute any more.  What
+ * is not a user's is EOPNOTSUPP when it is asked for, too: libvirt would take ENODATA for "could be set", and then fail. */
 #include "config.h"
 
 #include "fuse/ops-private.h"
@@ -103,7 +104,7 @@ lunfs_op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
   if (value && *value)
     reply (req, value, strlen (value), size);
   else
-    fuse_reply_err (req, ENODATA);
+    fuse_reply_err (req, g_str_has_prefix (name, "user.") ? ENODATA : EOPNOTSUPP);
 }
 
 void

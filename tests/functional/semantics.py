@@ -415,6 +415,13 @@ def attributes():
     os.utime(PATH)
     os.utime(PATH, (1000000000, 1000000000))
     assert os.stat(PATH).st_mode == 0o100600 and os.stat(PATH).st_uid == os.getuid()
+    with Fails(errno.ENODATA):
+        os.getxattr(PATH, "user.a")
+    # As it is when set, or libvirt would set it.
+    with Fails(errno.EOPNOTSUPP):
+        os.getxattr(PATH, "security.a")
+    with Fails(errno.EOPNOTSUPP):
+        os.setxattr(PATH, "security.a", b"b")
 
 
 @check
