@@ -1,26 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The packages for Debian and for rpm are built of what "make dist" gives; lintian finds nothing; the Debian one is installed, used
-# as the README begins, and purged without a trace.
+# The packages for Debian and for rpm are built of what "make dist" gives; lintian finds nothing; the Debian one is installed in a
+# Debian 12 that has nothing else, used as the README begins, and purged without a trace; so is the other, by rpm alone.
 # shellcheck disable=SC2034 # read there
 optional=1
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
-requires make tar dpkg-buildpackage dh lintian rpmbuild
+requires make tar dpkg-buildpackage dh lintian rpmbuild rpm
 private_mounts
 not_under_valgrind "packages are built anew"
+# shellcheck source=tests/long/debian.sh
+. "$top_srcdir/tests/long/debian.sh"
 test_limit 1800
 version=$("$top_builddir/lunfs" --version | sed -n 's/^lunfs //p')
-# Neither make's settings nor those of the tests around this one.
-plain () { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$scratch" LC_ALL=C TMPDIR="$scratch" "$@"; }
-logged () { # NAME COMMAND...
-  local log=$scratch/$1.out
-  shift
-  plain "$@" >"$log" 2>&1 || {
-    tail -n 40 "$log"
-    fail "$*"
-  }
-}
 
 say "make dist"
 logged dist make -C "$top_builddir" distdir "distdir=$scratch/lunfs-$version"
@@ -45,41 +37,83 @@ rpm=$(find "$scratch/rpm/RPMS" -name "lunfs-$version-*.rpm" ! -name '*debug*')
 [ -n "$rpm" ] || fail "no package: $(tail "$scratch/rpm.out")"
 plain rpm -qpl "$rpm" >"$scratch/rpm.files"
 
-say "both hold the same programs, manual pages and completions"
-names () { # LIST: without directories, which differ
-  grep -E '/(bin|man|completions|[a-z]*-functions|vendor-completions|systemd)/.*[^/]$' "$1" | sed -e 's/.*\///' -e 's/\.gz$//' | sort -u
+say "both hold the same programs, manual pages, completions and units"
+# What must be there, as the two have it: where Debian wants a file elsewhere, that comes second.
+cat >"$scratch/wanted" <<'LIST'
+/usr/bin/lunfs
+/usr/bin/lunfsctl
+/usr/sbin/lunfs-mounter
+/usr/share/man/man5/lunfs.conf.5
+/usr/share/man/man8/lunfs.8
+/usr/share/man/man8/lunfs-mounter.8
+/usr/share/man/man8/lunfsctl.8
+/usr/share/man/man8/mount.fuse.lunfs.8
+/usr/share/bash-completion/completions/lunfs
+/usr/share/bash-completion/completions/lunfsctl
+/usr/share/zsh/site-functions/_lunfs /usr/share/zsh/vendor-completions/_lunfs
+/usr/share/zsh/site-functions/_lunfsctl /usr/share/zsh/vendor-completions/_lunfsctl
+/usr/lib/systemd/system/lunfs@.service /lib/systemd/system/lunfs@.service
+/usr/lib/systemd/system/lunfs-loop@.service /lib/systemd/system/lunfs-loop@.service
+/usr/lib/systemd/user/lunfs@.service
+/usr/share/doc/lunfs/README
+/usr/share/doc/lunfs/NEWS
+/usr/share/doc/lunfs/lunfs.conf
+/usr/share/doc/lunfs/examples/fstab
+/usr/share/doc/lunfs/examples/srv-data.mount
+LIST
+# What each packager adds of its own.
+own='/usr/share/(doc/lunfs/(changelog.Debian|copyright)|lintian/.*|licenses/.*)|/usr/lib/.build-id.*'
+compare () { # LIST FIELD: its files, as they are installed, are those that are wanted
+  awk -v field="$2" '{print (NF < field ? $1 : $field)}' "$scratch/wanted" | sort >"$scratch/expected"
+  sed 's/\.gz$//' "$scratch/$1.files" | grep -vxE "$own" | sort >"$scratch/found"
+  diff "$scratch/expected" "$scratch/found" >"$scratch/differ" || fail "$1 has not what it should (<) or more (>): $(cat "$scratch/differ")"
 }
-for list in deb rpm; do
-  names "$scratch/$list.files" >"$scratch/$list.names"
-  for name in lunfs lunfsctl lunfsctl.8 _lunfs _lunfsctl lunfs@.service; do
-    grep -qxF "$name" "$scratch/$list.names" || fail "$name is not in the $list: $(cat "$scratch/$list.names")"
-  done
-done
-diff <(grep -vxE 'man[0-9]|system|user' "$scratch/deb.names") <(grep -vxE 'man[0-9]|system|user' "$scratch/rpm.names") >"$scratch/differ" ||
-  fail "the packages differ: $(cat "$scratch/differ")"
+dpkg-deb -c "$deb" | awk '$6 !~ /\/$/ {print substr ($6, 2)}' >"$scratch/deb.files"
+plain rpm -qp --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" | awk '/^-/ {print $2}' >"$scratch/rpm.files"
+compare deb 2
+compare rpm 1
 
-say "install"
+# Nothing of it was there before, nothing is there after.  What apt and man have kept of it is theirs.
+remains () { find "$root"/{etc,lib,usr,var,run} -xdev -name '*lunfs*' ! -path "$root/var/cache/*" ! -path "$root/var/lib/apt/*"; }
+begin_traces () {
+  remains >"$scratch/before"
+  [ ! -s "$scratch/before" ] || fail "this is not a bare Debian: $(cat "$scratch/before")"
+}
+no_traces () { # AFTER WHAT
+  remains >"$scratch/left"
+  [ ! -s "$scratch/left" ] || fail "$1 leaves: $(cat "$scratch/left")"
+}
+
+say "a bare Debian 12"
 root=$scratch/root
-mkdir "$scratch/layer" "$root"
-mount -t tmpfs tmpfs "$scratch/layer"
-cleanup_fn umount -l "$scratch/layer"
-mkdir "$scratch/layer/upper" "$scratch/layer/work"
-# This system's own files with a layer above: what the package needs is there, or it would not have been built.
-mount -t overlay -o "lowerdir=/,upperdir=$scratch/layer/upper,workdir=$scratch/layer/work" overlay "$root" 2>/dev/null ||
-  { say "no overlay file system: not installed"; exit 0; }
-cleanup_fn umount -l "$root"
-mount --bind /proc "$root/proc"
-mount --bind /dev "$root/dev"
-mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mkdir -p "$root/root/pkg"
-cp "$deb" "$root/root/pkg/lunfs.deb"
-inside () { plain DEBIAN_FRONTEND=noninteractive HOME=/root TMPDIR=/tmp chroot "$root" "$@"; }
-remains () { find "$root"/{etc,lib,usr/lib,usr/bin,usr/share,var/lib,run} -xdev -name '*lunfs*' ! -path '*/doc-base/*' 2>/dev/null | sort; }
-remains >"$scratch/before"
-logged install chroot "$root" dpkg -i /root/pkg/lunfs.deb
-inside lunfs --version | grep -qx "lunfs $version" || fail "another lunfs is installed"
-inside lunfsctl --version
-[ "$(stat -c %U:%a "$root/etc/lunfs")" = root:755 ] || fail "/etc/lunfs: $(ls -ld "$root/etc/lunfs")"
+debian_root "$root"
+inside () { plain HOME=/root TMPDIR=/tmp chroot "$root" "$@"; }
+begin_traces
+cp "$deb" "$root/root/"
+logged update chroot "$root" apt-get update
+# With what it depends on, and nothing that is only recommended.
+logged install chroot "$root" apt-get install -y --no-install-recommends "/root/$(basename "$deb")"
+
+say "installed"
+expect_equal "$(inside lunfs --version | sed -n 1p)" "lunfs $version" "version"
+expect_equal "$(inside lunfsctl --version | sed 's/.* //')" "$version" "version of lunfsctl"
+inside lunfs-mounter --version >/dev/null
+inside bash -n /usr/share/bash-completion/completions/lunfs
+expect_equal "$(stat -c %U:%a "$root/etc/lunfs")" root:755 "/etc/lunfs"
+# What looks at the rest comes after lunfs, which must not need it.
+logged others chroot "$root" apt-get install -y --no-install-recommends man-db systemd
+for page in "$root"/usr/share/man/man[58]/*lunfs*; do
+  inside man --local-file --warnings "${page#"$root"}" >"$scratch/page" 2>"$scratch/message" || cat "$scratch/message"
+  if [ -s "$scratch/message" ] || [ ! -s "$scratch/page" ]; then fail "$page: $(cat "$scratch/message")"; fi
+done
+# The unit, the programs it starts and the pages it names.
+unit_is_good () { # --system|--user UNIT
+  inside env XDG_RUNTIME_DIR=/run systemd-analyze "$1" verify "$2" >"$scratch/message" 2>&1 || fail "$2: $(cat "$scratch/message")"
+  [ ! -s "$scratch/message" ] || fail "$2: $(cat "$scratch/message")"
+}
+unit_is_good --system lunfs@t1.service
+unit_is_good --system lunfs-loop@srv-t1-lun1.service
+unit_is_good --user lunfs@t1.service
 
 say "as the README begins"
 start_ramtgt --iqn iqn.2026-01.org.example:t1 --luns 2 --size 16m
@@ -96,6 +130,15 @@ inside umount /root/disk
 wait_for "! alive $supervisor" 15
 
 say "purge"
+rm "$root/root/$(basename "$deb")"
 logged purge chroot "$root" dpkg --purge lunfs
-remains | grep -vxFf "$scratch/before" >"$scratch/left" || :
-[ ! -s "$scratch/left" ] || fail "purge leaves: $(cat "$scratch/left")"
+no_traces purge
+
+say "the other package, by rpm alone"
+begin_traces
+mkdir "$root/root/db"
+logged rpm-install rpm --root "$root" --dbpath /root/db --install --nodeps "$rpm"
+expect_equal "$(inside lunfs --version | sed -n 1p)" "lunfs $version" "version"
+logged rpm-verify rpm --root "$root" --dbpath /root/db --verify --nodeps lunfs
+logged rpm-erase rpm --root "$root" --dbpath /root/db --erase lunfs
+no_traces "rpm --erase"
