@@ -124,7 +124,7 @@ expect_equal "$(inside lunfs sed -n 's/^CapBnd:[[:space:]]*0*//p' /proc/1/status
 expect_fail podman exec lunfs touch /etc/written
 expect_message 'Read-only'
 start example
-podman wait example >/dev/null
+wait_for "[ \"\$(state example)\" = exited ]" 30
 expect_equal "$(logs example)" "$(sha256sum "$disk" | sed "s#$disk#/srv/luns/lun1#")" "what the example says"
 podman rm example >/dev/null
 
