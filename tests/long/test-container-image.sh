@@ -114,6 +114,7 @@ dirty () { # FILE: in lunfs's memory and not on the disk
 say "the mounter, lunfs, and one who uses the LUN"
 start mounter
 ready mounter
+start example # before there is a mount: it must see one that comes later, as after a new start of the mounter
 start lunfs -o cache_write_delay=60000
 ready lunfs
 lun_up "$mnt" 1
@@ -123,7 +124,6 @@ expect_equal "$(inside lunfs id -u)" 10000 "its user"
 expect_equal "$(inside lunfs sed -n 's/^CapBnd:[[:space:]]*0*//p' /proc/1/status)" "" "capabilities"
 expect_fail podman exec lunfs touch /etc/written
 expect_message 'Read-only'
-start example
 wait_for "[ \"\$(state example)\" = exited ]" 30
 expect_equal "$(logs example)" "$(sha256sum "$disk" | sed "s#$disk#/srv/luns/lun1#")" "what the example says"
 podman rm example >/dev/null
