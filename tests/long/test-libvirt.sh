@@ -10,7 +10,7 @@ optional=1
 requires virsh libvirtd qemu-system-x86_64 busybox apt-get dpkg-deb python3
 private_mounts
 not_under_valgrind "a whole machine"
-test_limit 600
+test_limit 1200
 guest=${LUNFS_GUEST_DIR:-$top_builddir/tests/functional/scratch/guest}
 mkdir -p "$guest"
 (
