@@ -159,6 +159,18 @@ unmount_all () {
   wait_for no_process_left 20
 }
 cleanup_fn unmount_all
+detach_all () { # after a failure: no other test's mount is seen here at these places
+  local loop file
+  while read -r loop file; do
+    case $file in
+      /srv/* | "$scratch"/*)
+        umount "$loop" 2>/dev/null
+        losetup --detach "$loop"
+        ;;
+    esac
+  done < <(losetup --noheadings --output NAME,BACK-FILE)
+}
+cleanup_fn detach_all
 
 for page in README lunfs lunfsctl lunfs.conf lunfs-mounter; do
   examples "$page" >"$scratch/examples"
@@ -171,7 +183,7 @@ for page in README lunfs lunfsctl lunfs.conf lunfs-mounter; do
       rm -f /etc/lunfs/lunfs.conf "$scratch/fstab"
       current=$section
     fi
-    [ -n "$section" ] && [ -n "$line" ] || fail "$page: not understood: '$section', '$line'"
+    [[ -n $section && -n $line ]] || fail "$page: not understood: '$section', '$line'"
     example "$page $section" "$line"
   done 8<"$scratch/examples"
 done
