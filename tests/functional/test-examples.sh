@@ -107,6 +107,11 @@ kill_with_data () { # what a mount had written, and not flushed, when both its p
   rm -f /run/lunfs/*.sock
   mv "$(dirname "$1")"/*.arena "$1.arena"
 }
+other_host () { # a registration with KEY that is not ours
+  mkdir other
+  run_line "lunfs -o ro,initiator_name=iqn.2026-01.org.example:other iscsi://san/iqn.2026-01.org.example:t1 other"
+  run_line "lunfsctl reserve --register-only other/lun1 $1"
+}
 fstab_line () {
   local dir
   read -r _ dir _ <<<"$1"
@@ -120,6 +125,7 @@ before () { # SECTION EXAMPLE: what the page takes for granted
   case $1:$2 in
     *:'lunfsctl saved discard '*) kill_with_data "${2##* }" ;;
     'lunfs.conf '*:lunfsctl*) touch /srv/db.img && mkdir -p /srv/backup ;;
+    *:'lunfsctl preempt '*) other_host "${2##* }" ;;
     'lunfsctl '*) have_t1 /srv/lun ;;
     *:losetup*' san/lun1' | *file=san/lun1*) unmount_all && have_t1 san ;;
     *fuse.lunfs*_netdev*) unmount_all ;;
