@@ -107,6 +107,11 @@ kill_with_data () { # what a mount had written, and not flushed, when both its p
   rm -f /run/lunfs/*.sock
   mv "$(dirname "$1")"/*.arena "$1.arena"
 }
+other_host () { # a registration with KEY that is not ours
+  mkdir other
+  run_line "lunfs -o ro,initiator_name=iqn.2026-01.org.example:other iscsi://san/iqn.2026-01.org.example:t1 other"
+  run_line "lunfsctl reserve --register-only other/lun1 $1"
+}
 fstab_line () {
   local dir
   read -r _ dir _ <<<"$1"
@@ -120,6 +125,7 @@ before () { # SECTION EXAMPLE: what the page takes for granted
   case $1:$2 in
     *:'lunfsctl saved discard '*) kill_with_data "${2##* }" ;;
     'lunfs.conf '*:lunfsctl*) touch /srv/db.img && mkdir -p /srv/backup ;;
+    *:'lunfsctl preempt '*) other_host "${2##* }" ;;
     'lunfsctl '*) have_t1 /srv/lun ;;
     *:losetup*' san/lun1' | *file=san/lun1*) unmount_all && have_t1 san ;;
     *fuse.lunfs*_netdev*) unmount_all ;;
@@ -159,6 +165,18 @@ unmount_all () {
   wait_for no_process_left 20
 }
 cleanup_fn unmount_all
+detach_all () { # after a failure: no other test's mount is seen here at these places
+  local loop file
+  while read -r loop file; do
+    case $file in
+      /srv/* | "$scratch"/*)
+        umount "$loop" 2>/dev/null
+        losetup --detach "$loop"
+        ;;
+    esac
+  done < <(losetup --noheadings --output NAME,BACK-FILE)
+}
+cleanup_fn detach_all
 
 for page in README lunfs lunfsctl lunfs.conf lunfs-mounter; do
   examples "$page" >"$scratch/examples"
@@ -171,7 +189,7 @@ for page in README lunfs lunfsctl lunfs.conf lunfs-mounter; do
       rm -f /etc/lunfs/lunfs.conf "$scratch/fstab"
       current=$section
     fi
-    [ -n "$section" ] && [ -n "$line" ] || fail "$page: not understood: '$section', '$line'"
+    [[ -n $section && -n $line ]] || fail "$page: not understood: '$section', '$line'"
     example "$page $section" "$line"
   done 8<"$scratch/examples"
 done
