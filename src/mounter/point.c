@@ -81,7 +81,7 @@ forget (LunfsPoint *p)
 bool
 lunfs_point_try_unmount (LunfsPoint *p)
 {
-  if (lunfs_point_is_mounted (p) && !lunfs_unmount_unused (p->device))
+  if (lunfs_point_is_mounted (p) && !lunfs_unmount_unused (-1, p->device))
     return false;
   forget (p);
   return true;
@@ -91,7 +91,7 @@ void
 lunfs_point_unmount (LunfsPoint *p)
 {
   if (lunfs_point_is_mounted (p))
-    lunfs_unmount_lazily (p->device, p->path);
+    lunfs_unmount_lazily (-1, p->device, p->path); /* also one that was aborted */
   forget (p);
 }
 

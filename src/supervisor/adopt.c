@@ -9,6 +9,7 @@
 #include "supervisor/mount.h"
 #include "supervisor/mountinfo.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/unmount.h"
 #include "util/filelock.h"
 
 #include <fcntl.h>

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -245,7 +244,7 @@ lunfs_mount_free (LunfsMount *mount)
   /* The directory was renamed, or another mount stands on ours: libfuse would unmount by path, whatever is there.  And
    * what it has not mounted it does not unmount. */
   if (mount->device && (mount->adopted || g_strcmp0 (there, mount->device) != 0) && lunfs_mount_is_alive (mount)) {
-    lunfs_unmount_lazily (mount->device, mount->mountpoint);
+    lunfs_unmount_lazily (mount->fd, mount->device, mount->mountpoint);
     disconnect (mount);
   }
   fuse_session_unmount (mount->session); /* by path, unless it is disconnected: then it only frees */
@@ -264,7 +263,7 @@ lunfs_mount_is_ours (const LunfsMount *mount)
 bool
 lunfs_mount_try_unmount (const LunfsMount *mount)
 {
-  return mount->device && lunfs_unmount_unused (mount->device);
+  return mount->device && lunfs_unmount_unused (mount->fd, mount->device);
 }
 
 const char *
@@ -277,14 +276,6 @@ int
 lunfs_mount_fd (const LunfsMount *mount)
 {
   return mount->fd;
-}
-
-bool
-lunfs_mount_is_alive_fd (int fuse_fd)
-{
-  struct pollfd p = { .fd = fuse_fd };
-
-  return poll (&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLNVAL));
 }
 
 bool

@@ -29,7 +29,6 @@ int lunfs_mount_fd (const LunfsMount *mount);
 int lunfs_mount_dev_fd (const char *mountpoint);
 /* False once it was unmounted or aborted by somebody. */
 bool lunfs_mount_is_alive (const LunfsMount *mount);
-bool lunfs_mount_is_alive_fd (int fuse_fd);
 
 /* The value of libfuse's -o for these settings, commas and backslashes escaped; g_free.  Pure. */
 char *lunfs_mount_options_text (const LunfsSettings *settings);

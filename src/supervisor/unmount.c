@@ -7,6 +7,7 @@
 #include "supervisor/mountinfo.h"
 
 #include <glib.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -23,10 +24,18 @@ run_fusermount (const char *option, const char *path)
 }
 
 bool
-lunfs_unmount_unused (const char *device)
+lunfs_mount_is_alive_fd (int fuse_fd)
 {
-  bool hidden;
-  g_autofree char *path = lunfs_mountinfo_find (device, &hidden);
+  struct pollfd p = { .fd = fuse_fd };
+
+  return poll (&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLNVAL));
+}
+
+bool
+lunfs_unmount_unused (int fuse_fd, const char *device)
+{
+  bool hidden = false;
+  g_autofree char *path = lunfs_mount_is_alive_fd (fuse_fd) ? lunfs_mountinfo_find (device, &hidden) : NULL;
 
   if (!path)
     return !hidden;
@@ -34,10 +43,10 @@ lunfs_unmount_unused (const char *device)
 }
 
 void
-lunfs_unmount_lazily (const char *device, const char *name)
+lunfs_unmount_lazily (int fuse_fd, const char *device, const char *name)
 {
-  bool hidden;
-  g_autofree char *path = lunfs_mountinfo_find (device, &hidden);
+  bool hidden = false;
+  g_autofree char *path = lunfs_mount_is_alive_fd (fuse_fd) ? lunfs_mountinfo_find (device, &hidden) : NULL;
 
   if (hidden && !path)
     lunfs_error ("something else is mounted on top of %s: it stays, and so does ours beneath it: unmount both by hand",

@@ -47,7 +47,7 @@ try_unmount_cb (gpointer data)
 {
   LunfsWorker *w = data;
 
-  if (w->stopping || lunfs_unmount_unused (w->arena->header->device))
+  if (w->stopping || lunfs_unmount_unused (w->fds.fuse_fd, w->arena->header->device))
     return G_SOURCE_REMOVE;
   if (g_get_monotonic_time () < w->orphan_until_us)
     return G_SOURCE_CONTINUE;
@@ -87,7 +87,7 @@ lunfs_worker_orphan_end (LunfsWorker *w)
   if (!w->orphaned)
     return;
   if (w->arena->header->device[0])
-    lunfs_unmount_lazily (w->arena->header->device, w->settings->mountpoint);
+    lunfs_unmount_lazily (w->fds.fuse_fd, w->arena->header->device, w->settings->mountpoint);
   if (w->settings->pidfile)
     lunfs_ready_remove_pidfile (w->settings->pidfile, (long) w->supervisor);
   lunfs_notice ("ended after the supervisor");

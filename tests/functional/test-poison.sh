@@ -67,7 +67,7 @@ for how in auto inbox; do
   logged "$mnt" 'ended with signal 11 .*; starting the next one in' || fail "the log does not tell of the crash"
   grep -q 'STATUS=worker .* ended with signal 11 (Segmentation fault); starting the next one in' "$scratch/notified" ||
     fail "systemd does not hear of the crash: $(cat "$scratch/notified")"
-  wait_for "tail -n 1 '$scratch/notified' | grep -qF 'STATUS=iscsi://$portal/$iqn on $mnt'" 5
+  wait_for "grep ^STATUS= '$scratch/notified' | tail -n 1 | grep -qF 'STATUS=iscsi://$portal/$iqn on $mnt'" 15
   poisoned write if=/dev/zero of="$file" seek=$((poison / 4096)) oflag=direct conv=notrunc
   expect_equal "$(worker_get poisoned)" 2 "poisoned"
   logged "$mnt" "lun 1: write of 4096 bytes at $poison" || fail "the log does not tell of it"

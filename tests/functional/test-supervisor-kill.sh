@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/tests/functional/functions.sh"
 private_mounts
 requires fio fusermount3 setpriv
-test_limit 180
+test_limit 240
 share_programs
 start_target
 add_target super
@@ -82,6 +82,27 @@ for who in root user; do
   cmp -n 1048576 "$scratch/new" "$disk"
   logged "$mnt" 'its users lose it now' || fail "the log says nothing of it"
 done
+
+say "what it unmounts in the end is its own: its device number is another mount's by now"
+lunfs_as=()
+mount_it cache_write_delay=60000,stop_timeout=60
+device=$(mountpoint -d "$mnt")
+dd if=/dev/zero of="$file" bs=4k count=16 oflag=direct conv=notrunc status=none
+stop_answering
+kill_supervisor
+wait_for "! mounted '$mnt'" 15
+others=0
+until [ "$others" = 50 ] || [ "$others" != 0 ] && [ "$(mountpoint -d "$scratch/other$others")" = "$device" ]; do
+  others=$((others + 1))
+  mkdir "$scratch/other$others"
+  mount -t tmpfs tmpfs "$scratch/other$others"
+done
+[ "$others" != 50 ] || say "somebody else was faster"
+alive "$work" || fail "it has ended too soon: the test is not one"
+answer_again
+all_gone 60
+mountpoint -q "$scratch/other$others" || fail "it has unmounted what is not its own"
+for ((n = 1; n <= others; n++)); do umount "$scratch/other$n"; done
 
 say "its claim holds until it has flushed, and not longer"
 lunfs_as=()
