@@ -254,6 +254,7 @@ main (void)
   SRunner *runner;
   int failed;
 
+  tcase_set_timeout (tc, 60);
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_test (tc, test_method);
   tcase_add_test (tc, test_sort);

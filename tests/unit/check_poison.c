@@ -239,6 +239,7 @@ main (void)
   SRunner *runner;
   int failed;
 
+  tcase_set_timeout (tc, 60);
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_test (tc, test_accused);
   tcase_add_test (tc, test_three);
