@@ -53,12 +53,8 @@ export LC_ALL=C LUNFS_CI=1
 need_packages "${build_packages[@]}" check fuse3 tgt fio qemu-utils qemu-block-extra qemu-system-x86 e2fsprogs xfsprogs \
   btrfs-progs jq python3 shellcheck attr busybox-static iproute2 kmod mount util-linux procps psmisc libiscsi-bin \
   man-db zsh prometheus || give_up "packages"
-<<<<<<< HEAD
+  man-db zsh prometheus || give_up "packages"
 need_mtab
-=======
-# fusermount3 looks for it; Debian's installer makes it, debootstrap does not.
-if [ ! -e /etc/mtab ]; then "${become_root[@]}" ln -s ../proc/self/mounts /etc/mtab; fi
->>>>>>> cbcab40 (tests: Debian's promtool takes every sample of .lunfs/metrics)
 configure_tree build-check --enable-werror || give_up "configure"
 
 as_root=()

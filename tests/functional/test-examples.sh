@@ -28,7 +28,7 @@ elsewhere () { # SECTION EXAMPLE
   case $1:$2 in
     *'EXIT STATUS'*) ;;                                        # no commands
     *:SOURCE* | *:MOUNTPOINT* | *:MNT/*) ;;                    # nor these
-    *:'<'* | *:' '*'<'*) ;;                                    # libvirt, which is not here
+    *:'<'* | *:' '*'<'* | *libvirt-qemu*) [ -e "$srcdir/../long/test-libvirt.sh" ] ;;
     *:apt-get* | *:autoreconf*) ;;                             # it is built; the packages are compared below
     *:./contrib/*) [ -e "$srcdir/test-quickstart.sh" ] ;;      # and check.sh is what runs this
     *:podman* | *:kubectl*) [ -e "$srcdir/test-container-file.sh" ] ;;
