@@ -53,7 +53,6 @@ export LC_ALL=C LUNFS_CI=1
 need_packages "${build_packages[@]}" check fuse3 tgt fio qemu-utils qemu-block-extra qemu-system-x86 e2fsprogs xfsprogs \
   btrfs-progs jq python3 shellcheck attr busybox-static iproute2 kmod mount util-linux procps psmisc libiscsi-bin \
   man-db zsh prometheus || give_up "packages"
-  man-db zsh prometheus || give_up "packages"
 need_mtab
 configure_tree build-check --enable-werror || give_up "configure"
 
