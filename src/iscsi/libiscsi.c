@@ -14,6 +14,7 @@
 
 #include "iscsi/libiscsi.h"
 
+#include "iscsi/outcome.h"
 #include "lunfs/error.h"
 #include "lunfs/log.h"
 #include "scsi/sense.h"
@@ -167,92 +168,10 @@ discovery_cb (struct iscsi_context *ctx, int status, void *data, void *priv)
 
 /* ---- login outcome ---- */
 
-/* libiscsi gives the login status only inside its error text: "... Status: Authentication failure(513)". */
-static LunfsLoginOutcome
-classify_login (const char *text)
-{
-  const char *paren = text ? strrchr (text, '(') : NULL;
-  unsigned long code = paren ? strtoul (paren + 1, NULL, 10) : 0;
-
-  switch (code) { /* RFC 7143 11.13.5: class * 256 + detail */
-  case 0x0201:
-  case 0x0202:
-    return LUNFS_LOGIN_AUTH;
-  case 0x0203:
-  case 0x0204:
-    return LUNFS_LOGIN_NOT_FOUND;
-  case 0x0206:
-  case 0x0300:
-  case 0x0301:
-  case 0x0302:
-    return LUNFS_LOGIN_BUSY;
-  default:
-    break;
-  }
-  if (code >= 0x0200 && code < 0x0400)
-    return LUNFS_LOGIN_REFUSED;
-  if (text && (strcasestr (text, "authenticat") || strstr (text, "CHAP") || strcasestr (text, "wrong password")))
-    return LUNFS_LOGIN_AUTH;
-  return LUNFS_LOGIN_TRANSPORT;
-}
-
-/* Mutual CHAP: our own proof was accepted, but the target's was wrong or did not come. */
-static bool
-target_not_proven (const char *text)
-{
-  static const char *const words[] = { "Invalid CHAP_R", "Wrong CHAP targetname", "Wrong size of CHAP_R",
-                                       "did not return CHAP_N", "did not return CHAP_R" };
-
-  for (unsigned i = 0; i < G_N_ELEMENTS (words); i++)
-    if (strstr (text, words[i]))
-      return true;
-  return false;
-}
-
-static const char *
-login_text (LunfsLoginOutcome outcome, const char *text, bool has_user)
-{
-  /* libiscsi 1.19 parses the padding behind an unaligned TargetName/CHAP text as text (LIO, mutual CHAP). */
-  if (text && strstr (text, "NUL not found"))
-    return "login failed: libiscsi could not read the target's answer (a known fault with mutual CHAP: try a target "
-           "user "
-           "name whose length divided by 4 leaves 2)";
-  switch (outcome) {
-  case LUNFS_LOGIN_AUTH:
-    if (text && target_not_proven (text))
-      return "mutual authentication failed: the target did not prove its identity (check target_user and "
-             "target_password, and that the target has them for mutual CHAP)";
-    if (!has_user)
-      return "login refused: authentication failed, and no user and password were given (credentials=FILE; or the "
-             "target does not allow this initiator name)";
-    return "login refused: authentication failed (check user and credentials, and that the target allows this "
-           "initiator name)";
-  case LUNFS_LOGIN_NOT_FOUND:
-    return "login refused: the portal has no such target (iscsi://HOST mounts all that it offers)";
-  case LUNFS_LOGIN_BUSY:
-    return "login refused for now: the target is unavailable or out of resources";
-  default:
-    return text && *text ? text : "the connection was lost during login";
-  }
-}
-
-/* libiscsi's words for "the other end closed" are about its reconnecting, which is off.  And its last error stays: the
- * sense data of some earlier command, alone or behind the error of the connection. */
-static char *
-clean_text (const char *text)
-{
-  const char *stale = text ? strstr (text, "SENSE KEY:") : NULL;
-  g_autofree char *own = g_strchomp (stale ? g_strndup (text, (gsize) (stale - text)) : g_strdup (text ? text : ""));
-
-  if (!*own || strstr (own, "reconnect"))
-    return g_strdup ("the target closed the connection");
-  return g_steal_pointer (&own);
-}
-
 static void
 login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
 {
-  g_autofree char *copy = text ? clean_text (text) : NULL;
+  g_autofree char *copy = text ? lunfs_outcome_clean (text) : NULL;
 
   if (outcome == LUNFS_LOGIN_OK) {
     static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
@@ -267,7 +186,7 @@ login_ended (Iscsi *self, LunfsLoginOutcome outcome, const char *text)
   }
   lunfs_debug (ISCSI, "login: outcome %d: %s", (int) outcome, copy ? copy : "ok");
   self->events->login (self->user, outcome,
-                       outcome == LUNFS_LOGIN_OK ? NULL : login_text (outcome, copy, self->has_user));
+                       outcome == LUNFS_LOGIN_OK ? NULL : lunfs_outcome_text (outcome, copy, self->has_user));
 }
 
 /* ---- after the library has run ---- */
@@ -347,7 +266,7 @@ update_watch (Iscsi *self)
 static void
 died (Iscsi *self, const char *text)
 {
-  g_autofree char *why = clean_text (text);
+  g_autofree char *why = lunfs_outcome_clean (text);
 
   self->state = DEAD;
   lunfs_lane_unwatch (self->lane, &self->watch);
@@ -372,7 +291,7 @@ service (Iscsi *self, int revents)
     } else if (self->login_called || rc < 0) {
       const char *text = self->moved_to ? self->moved_to : iscsi_get_error (self->ctx);
 
-      login_ended (self, self->moved_to ? LUNFS_LOGIN_MOVED : classify_login (text), text);
+      login_ended (self, self->moved_to ? LUNFS_LOGIN_MOVED : lunfs_outcome_of (text), text);
     }
     update_watch (self);
     return;

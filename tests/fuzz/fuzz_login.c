@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What libiscsi hands us of a target's: the text of a login that failed, and sense data behind its two length bytes.
- * These parsers are static, so the file itself is compiled in here. */
+ * take_sense() is static, so the file itself is compiled in here. */
 #include "config.h"
 
 #include "fuzz.h"
@@ -10,9 +10,9 @@
 static void
 login (const char *text)
 {
-  LunfsLoginOutcome outcome = classify_login (text);
-  g_autofree char *clean = clean_text (text);
-  const char *said = login_text (outcome, clean, strlen (text) % 2);
+  LunfsLoginOutcome outcome = lunfs_outcome_of (text);
+  g_autofree char *clean = lunfs_outcome_clean (text);
+  const char *said = lunfs_outcome_text (outcome, clean, strlen (text) % 2);
 
   must (outcome > LUNFS_LOGIN_OK && outcome <= LUNFS_LOGIN_REFUSED && outcome != LUNFS_LOGIN_NOT_DISK);
   must (clean && strlen (clean) <= MAX (strlen (text), 64));
