@@ -2,24 +2,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A real systemd (a small Debian in namespaces of its own, its target included): the service and its kills, boot and power-off with the
 # example fstab, the unit of a user's systemd.
-# shellcheck disable=SC2016,SC2034 # expanded, and read, there
+# shellcheck disable=SC2016,SC2034,SC2154 # expanded, read, and set, there
 optional=1
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
 requires_root
-requires make debootstrap unshare nsenter mkfs.ext4
+requires make unshare nsenter mkfs.ext4
+private_mounts
 not_under_valgrind "another system starts these programs"
 [ "$sanitizers" = no ] || skip "the other system does not have the sanitizers' libraries"
 mountpoint -q /sys/fs/cgroup/unified || [ -f /sys/fs/cgroup/cgroup.procs ] || skip "no cgroup2"
+# shellcheck source=tests/long/debian.sh
+. "$top_srcdir/tests/long/debian.sh"
 test_limit 1200
 root=$scratch/root
 iqn=iqn.2026-01.org.example:t1
 examples=$top_srcdir/contrib/systemd/examples
 
 say "a small Debian"
-debootstrap --variant=minbase --include="$(tr -d ' \n' <<<'systemd,systemd-sysv,udev,dbus,dbus-user-session,libpam-systemd,fuse3,tgt,
-  e2fsprogs,kmod,procps,fio,libiscsi7,libglib2.0-0,libjson-glib-1.0-0,libfuse3-3')" bookworm "$root" >"$scratch/debootstrap.out" 2>&1 ||
-  skip "no Debian could be had: $(tail -n 3 "$scratch/debootstrap.out")"
+debian_root "$root"
+logged packages chroot "$root" sh -c 'apt-get -qq update && apt-get -qq install --no-install-recommends systemd-sysv udev dbus \
+  dbus-user-session libpam-systemd fuse3 tgt e2fsprogs kmod procps iproute2 fio libiscsi7 libglib2.0-0 libjson-glib-1.0-0 libfuse3-3'
 make -C "$top_builddir" install prefix=/usr DESTDIR="$root" >"$scratch/install.out" 2>&1 || fail "$(tail "$scratch/install.out")"
 mkdir -p "$root"/var/lib/disks "$root"/etc/lunfs "$root"/srv/{db,t1,t2,data,archive}
 truncate -s 64M "$root/var/lib/disks/"{1,2}
