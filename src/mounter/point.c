@@ -64,7 +64,8 @@ bool
 lunfs_point_is_mounted (const LunfsPoint *p)
 {
   bool hidden = false;
-  g_autofree char *path = p->fuse_fd >= 0 && p->device ? lunfs_mountinfo_find (p->device, &hidden) : NULL;
+  bool alive = p->device && lunfs_mount_is_alive_fd (p->fuse_fd);
+  g_autofree char *path = alive ? lunfs_mountinfo_find (p->device, &hidden) : NULL;
 
   return path || hidden;
 }
@@ -78,12 +79,21 @@ forget (LunfsPoint *p)
   g_clear_pointer (&p->device, g_free);
 }
 
+/* Its connection has ended and it stands there all the same (umount -f). */
+static bool
+was_aborted (const LunfsPoint *p)
+{
+  g_autofree char *there = p->device && !lunfs_mount_is_alive_fd (p->fuse_fd) ? lunfs_mountinfo_device (p->path) : NULL;
+
+  return there && strcmp (there, p->device) == 0;
+}
+
 bool
 lunfs_point_try_unmount (LunfsPoint *p)
 {
-  if (lunfs_point_is_mounted (p) && !lunfs_unmount_unused (-1, p->device))
+  if (lunfs_point_is_mounted (p) && !lunfs_unmount_unused (p->fuse_fd, p->device))
     return false;
-  forget (p);
+  lunfs_point_unmount (p);
   return true;
 }
 
@@ -91,7 +101,9 @@ void
 lunfs_point_unmount (LunfsPoint *p)
 {
   if (lunfs_point_is_mounted (p))
-    lunfs_unmount_lazily (-1, p->device, p->path); /* also one that was aborted */
+    lunfs_unmount_lazily (p->fuse_fd, p->device, p->path);
+  else if (was_aborted (p))
+    lunfs_point_sweep (p);
   forget (p);
 }
 
@@ -114,16 +126,16 @@ lunfs_point_path (const char *path, GError **error)
 static bool
 is_left_over (const char *path)
 {
-  g_autofree char *text = NULL, *wanted = g_strdup_printf (" %s " FSTYPE " ", path);
+  g_autofree char *type = lunfs_mountinfo_type (path);
 
-  return g_file_get_contents ("/proc/self/mounts", &text, NULL, NULL) && strstr (text, wanted);
+  return g_strcmp0 (type, FSTYPE) == 0;
 }
 
 void
 lunfs_point_sweep (const LunfsPoint *p)
 {
   while (is_left_over (p->path)) {
-    lunfs_warning ("%s: unmounting what a former lunfs-mounter has left there", p->path);
+    lunfs_warning ("%s: unmounting what is left there, with nobody behind it", p->path);
     if (umount2 (p->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
       lunfs_error ("%s: %s", p->path, g_strerror (errno));
       return;

@@ -2,7 +2,8 @@
 /* Taking our mount away, wherever it stands by now: by umount2(2) as root, with fusermount3 as anybody else.  For the
  * supervisor, and for a worker that has lost it.  Waits for fusermount3.
  *
- * It is found by its device number, which belongs to another mount as soon as ours is gone: so @fuse_fd tells first whether it is; -1: the number counts alone. */
+ * It is found by its device number, which belongs to another mount as soon as ours is gone: so @fuse_fd tells first whether
+ * it is.  One that was aborted counts as gone. */
 #ifndef LUNFS_SUPERVISOR_UNMOUNT_H
 #define LUNFS_SUPERVISOR_UNMOUNT_H
 

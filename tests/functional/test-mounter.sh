@@ -155,6 +155,39 @@ wait "$mounter" || fail "the mounter ended with status $?"
 ! mounted "$mnt" || fail "still mounted"
 cmp -n 262144 "$scratch/new" "$disk"
 
+say "what it unmounts is its own: its device number is another mount's by then"
+start_mounter
+start_pod
+device=$(mountpoint -d "$mnt")
+ended=$(grep -c 'has ended: unmounted' "$scratch/lunfs-mounter.log")
+kill -STOP "$mounter"
+umount "$mnt"
+end_pod 0
+others=0
+until [ "$others" = 50 ] || [ "$others" != 0 ] && [ "$(mountpoint -d "$scratch/other$others")" = "$device" ]; do
+  others=$((others + 1))
+  mkdir "$scratch/other$others"
+  mount -t tmpfs tmpfs "$scratch/other$others"
+done
+[ "$others" != 50 ] || say "somebody else was faster"
+kill -CONT "$mounter"
+wait_for "[ \$(grep -c 'has ended: unmounted' '$scratch/lunfs-mounter.log') -gt $ended ]" 10
+mountpoint -q "$scratch/other$others" || fail "it has unmounted what is not its own"
+for ((n = 1; n <= others; n++)); do umount "$scratch/other$n"; done
+
+say "aborted while it is in use: what is left there goes"
+start_pod
+exec 7<"$mnt/lun1"
+! umount -f "$mnt" 2>/dev/null || fail "it was not in use"
+wait "$pod" || :
+wait_for "! mounted '$mnt'" 10
+exec 7<&-
+start_pod
+same_data "$mnt/lun1" "$disk"
+kill -TERM "$mounter"
+end_pod 0
+wait "$mounter" || fail "the mounter ended with status $?"
+
 say "nobody comes: it gives up"
 start_mounter --keep=1
 start_pod
