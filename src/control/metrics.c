@@ -145,17 +145,14 @@ static void
 append_targets (Page *p, const LunfsStatus *status)
 {
   family (p, "target_up", "gauge", "Whether a session with the target serves; 0 or 1");
-  for (unsigned i = 0; i < p->nluns; i++) {
+  for (unsigned i = 0, end; i < p->nluns; i = end) {
     const LunfsStatusLun *l = p->luns[i].lun;
-    bool up = false, seen = false;
+    bool up = false;
 
-    for (unsigned j = 0; j < p->nluns; j++)
-      if (lunfs_status_same_target (l, p->luns[j].lun)) {
-        seen |= j < i;
-        up |= p->luns[j].snapshot.state == LUNFS_SESSION_UP;
-      }
-    if (!seen)
-      append_target (p, l->target_name, l->host, l->port, up);
+    end = lunfs_status_target_end (status, i);
+    for (unsigned j = i; j < end; j++)
+      up |= p->luns[j].snapshot.state == LUNFS_SESSION_UP;
+    append_target (p, l->target_name, l->host, l->port, up);
   }
   for (unsigned i = 0; i < status->ntargets; i++)
     append_target (p, status->targets[i].name, status->targets[i].host, status->targets[i].port, false);

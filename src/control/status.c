@@ -160,25 +160,28 @@ add_lun (JsonBuilder *b, const LunfsStatus *status, const LunfsStatusLun *l)
   json_builder_end_object (b);
 }
 
-bool
-lunfs_status_same_target (const LunfsStatusLun *a, const LunfsStatusLun *b)
+unsigned
+lunfs_status_target_end (const LunfsStatus *status, unsigned first)
 {
-  return strcmp (a->target_name, b->target_name) == 0 && strcmp (a->host, b->host) == 0 && a->port == b->port;
+  const LunfsStatusLun *a = &status->luns[first], *b = a;
+
+  while (++b < status->luns + status->nluns)
+    if (strcmp (a->target_name, b->target_name) != 0 || strcmp (a->host, b->host) != 0 || a->port != b->port)
+      break;
+  return (unsigned) (b - status->luns);
 }
 
 /* A target is up when one of its LUNs is; its error is the first one found. */
 static void
-add_target_head (JsonBuilder *b, const LunfsStatus *status, unsigned first)
+add_target_head (JsonBuilder *b, const LunfsStatus *status, unsigned first, unsigned end)
 {
   const LunfsStatusLun *l = &status->luns[first];
   const char *state = "down";
   char error[256] = "";
 
-  for (unsigned i = first; i < status->nluns; i++) {
+  for (unsigned i = first; i < end; i++) {
     LunfsSessionSnapshot snapshot;
 
-    if (!lunfs_status_same_target (l, &status->luns[i]))
-      continue;
     lunfs_session_snapshot (status->luns[i].session, &snapshot);
     if (snapshot.state == LUNFS_SESSION_UP)
       state = "up";
@@ -197,20 +200,14 @@ add_targets (JsonBuilder *b, const LunfsStatus *status)
 {
   json_builder_set_member_name (b, "targets");
   json_builder_begin_array (b);
-  for (unsigned i = 0; i < status->nluns; i++) {
-    bool seen = false;
-
-    for (unsigned j = 0; j < i && !seen; j++)
-      seen = lunfs_status_same_target (&status->luns[i], &status->luns[j]);
-    if (seen)
-      continue;
+  for (unsigned i = 0, end; i < status->nluns; i = end) {
+    end = lunfs_status_target_end (status, i);
     json_builder_begin_object (b);
-    add_target_head (b, status, i);
+    add_target_head (b, status, i, end);
     json_builder_set_member_name (b, "luns");
     json_builder_begin_array (b);
-    for (unsigned j = i; j < status->nluns; j++)
-      if (lunfs_status_same_target (&status->luns[i], &status->luns[j]))
-        add_lun (b, status, &status->luns[j]);
+    for (unsigned j = i; j < end; j++)
+      add_lun (b, status, &status->luns[j]);
     json_builder_end_array (b);
     json_builder_end_object (b);
   }

@@ -14,9 +14,9 @@ typedef struct {
   LunfsSession *session;
   LunfsLun *lun;
   LunfsStats *stats;
-  char *file; /* below the mount point; owned by the caller */
+  char *file;           /* below the mount point; owned by the caller */
   uint64_t saved_bytes; /* of an earlier mount, that wait for the LUN */
-  bool gone;  /* the target has it no longer */
+  bool gone;            /* the target has it no longer */
 } LunfsStatusLun;
 
 /* A target, or a portal asked for targets, that has no LUNs (yet). */
@@ -34,13 +34,14 @@ typedef struct {
   const char *last_end;                 /* of the last worker; "" = this one is the first */
   const char *recovery;                 /* crash_recovery, as chosen */
   int64_t started_us;                   /* wall clock */
-  const LunfsStatusLun *luns;
+  const LunfsStatusLun *luns;           /* those of a target together */
   unsigned nluns;
   const LunfsStatusTarget *targets; /* those without LUNs */
   unsigned ntargets;
 } LunfsStatus;
 
-bool lunfs_status_same_target (const LunfsStatusLun *a, const LunfsStatusLun *b);
+/* Behind the last LUN of the target of the @first. */
+unsigned lunfs_status_target_end (const LunfsStatus *status, unsigned first);
 /* JSON, one object, ends with a newline.  Control thread.  Free with g_free. */
 char *lunfs_status_text (const LunfsStatus *status);
 /* "none", "registered", "reserved"; "preempted" and "lost": nothing may be written. */

@@ -8,6 +8,8 @@
 #include "lunfs/log.h"
 #include "supervisor/claim.h"
 
+#include <string.h>
+
 static LunfsCache *
 build_cache (LunfsWorker *w, LunfsRow *row)
 {
@@ -115,6 +117,18 @@ find_row (LunfsWorker *w, unsigned index)
   return NULL;
 }
 
+/* As people look for them: of a target together, by number.  Not by index, which says when they were found. */
+static int
+compare (gconstpointer a, gconstpointer b)
+{
+  const LunfsArenaLun *x = (*(LunfsRow *const *) a)->record, *y = (*(LunfsRow *const *) b)->record;
+  int order = strcmp (x->target_name, y->target_name);
+
+  order = order ? order : strcmp (x->host, y->host);
+  order = order ? order : x->port - y->port;
+  return order ? order : x->lun - y->lun;
+}
+
 static void
 add_to_tree (LunfsRow *row)
 {
@@ -159,6 +173,7 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
   row->lane = w->lanes[w->next_lane++ % w->nlanes];
   build_row (w, row);
   g_ptr_array_add (w->rows, row);
+  g_ptr_array_sort (w->rows, compare);
   w->unsettled++;
   add_to_tree (row);
   if (row->record->proven || lunfs_worker_saved_lun (row, NULL)) {

@@ -82,6 +82,21 @@ for command in status ls sessions set stats upgrade; do
   grep -qi "usage" "$scratch/help"
 done
 
+say "by target and number, not in the order in which they were found"
+for lun in 4 3; do
+  add_lun "$(backing "later$lun" 8M)"
+  lunfsctl rescan "$mnt"
+  wait_for "[ -e '$mnt/$two/lun$lun' ]" 15
+done
+add_target a
+add_lun "$(backing first 8M)"
+lunfsctl rescan "$mnt"
+wait_for "[ -e '$mnt/$iqn/lun1' ]" 15
+sorted=("$iqn/lun1" "$one/lun1" "$one/lun2" "$two/lun1" "$two/lun4" "$two/lun5")
+expect_equal "$(lunfsctl ls "$mnt" | sed 1d | cut -d' ' -f1)" "$(printf "$mnt/%s\n" "${sorted[@]}")" "ls"
+expect_equal "$(status_get "$mnt" '.targets[].luns[].file')" "$(printf '%s\n' "${sorted[@]}")" "status.json"
+expect_equal "$(lunfsctl inquiry --json "$mnt" | jq -r '.[].file')" "$(printf '%s\n' "${sorted[@]}")" "inquiry"
+
 say "a LUN that is down: status 4, and why"
 kill_target
 wait_for "! lunfsctl status '$mnt' >'$scratch/table'" 15
