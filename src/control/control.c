@@ -19,6 +19,7 @@
 
 #define LINE_MAX_BYTES 65536
 #define CLIENTS_MAX 32
+#define IDLE_S 60
 #define PAUSE_S 2
 
 struct LunfsControl {
@@ -35,11 +36,11 @@ struct LunfsControl {
 typedef struct {
   LunfsControl *control;
   GSocketConnection *connection;
-  GDataInputStream *in;
+  GBufferedInputStream *in; /* its buffer is as large as a line may be */
   char *reply;
 } Client;
 
-static void read_line (Client *client);
+static void next_line (Client *client);
 
 char *
 lunfs_control_path (int pid)
@@ -105,29 +106,41 @@ written_cb (GObject *source, GAsyncResult *result, gpointer user)
   if (!g_output_stream_write_all_finish (G_OUTPUT_STREAM (source), result, NULL, NULL))
     client_end (client);
   else
-    read_line (client);
+    next_line (client);
 }
 
 static void
-line_cb (GObject *source, GAsyncResult *result, gpointer user)
+filled_cb (GObject *source, GAsyncResult *result, gpointer user)
 {
   Client *client = user;
-  g_autofree char *line = g_data_input_stream_read_line_finish (client->in, result, NULL, NULL);
 
-  if (!line || strlen (line) > LINE_MAX_BYTES || !g_utf8_validate (line, -1, NULL)) {
+  if (g_buffered_input_stream_fill_finish (client->in, result, NULL) <= 0)
+    client_end (client);
+  else
+    next_line (client);
+}
+
+/* Answer the line that is there, or read on. */
+static void
+next_line (Client *client)
+{
+  size_t n;
+  const char *text = g_buffered_input_stream_peek_buffer (client->in, &n), *end = memchr (text, '\n', n);
+  g_autofree char *line = end ? g_strndup (text, (size_t) (end - text)) : NULL;
+
+  if (!end && n < LINE_MAX_BYTES) {
+    g_buffered_input_stream_fill_async (client->in, -1, G_PRIORITY_DEFAULT, client->control->end, filled_cb, client);
+    return;
+  }
+  if (!end || !g_utf8_validate (line, -1, NULL)) {
     client_end (client);
     return;
   }
+  g_input_stream_skip (G_INPUT_STREAM (client->in), (size_t) (end + 1 - text), NULL, NULL); /* of what was read */
   client->reply = answer (client->control, line);
   g_output_stream_write_all_async (g_io_stream_get_output_stream (G_IO_STREAM (client->connection)), client->reply,
                                    strlen (client->reply), G_PRIORITY_DEFAULT, client->control->end, written_cb,
                                    client);
-}
-
-static void
-read_line (Client *client)
-{
-  g_data_input_stream_read_line_async (client->in, G_PRIORITY_DEFAULT, client->control->end, line_cb, client);
 }
 
 static bool
@@ -141,13 +154,13 @@ peer_allowed (GSocketConnection *connection)
 
 /* Answers without having read anything: who may not ask is not listened to. */
 static void
-refuse (GSocketConnection *connection)
+refuse (GSocketConnection *connection, LunfsExit status, const char *why)
 {
   g_autoptr (JsonObject) reply = json_object_new ();
   g_autofree char *text = NULL;
 
-  json_object_set_int_member (reply, "status", LUNFS_EXIT_ACCESS);
-  json_object_set_string_member (reply, "error", "only the user who mounted it and root may control this mount");
+  json_object_set_int_member (reply, "status", status);
+  json_object_set_string_member (reply, "error", why);
   text = render (reply);
   if (send (g_socket_get_fd (g_socket_connection_get_socket (connection)), text, strlen (text),
             MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -161,19 +174,22 @@ incoming (LunfsControl *control, GSocketConnection *connection)
   Client *client;
 
   if (!peer_allowed (connection)) {
-    refuse (connection);
+    refuse (connection, LUNFS_EXIT_ACCESS, "only the user who mounted it and root may control this mount");
     return;
   }
-  if (g_list_length (control->clients) >= CLIENTS_MAX)
-    return; /* closed */
+  if (g_list_length (control->clients) >= CLIENTS_MAX) {
+    refuse (connection, LUNFS_EXIT_BUSY, "too many ask at once; try again");
+    return;
+  }
+  g_socket_set_timeout (g_socket_connection_get_socket (connection), IDLE_S);
   client = g_new0 (Client, 1);
   client->control = control;
   client->connection = g_object_ref (connection);
-  client->in = g_data_input_stream_new (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
-  g_buffered_input_stream_set_buffer_size (G_BUFFERED_INPUT_STREAM (client->in), 4096);
+  client->in = G_BUFFERED_INPUT_STREAM (
+      g_buffered_input_stream_new_sized (g_io_stream_get_input_stream (G_IO_STREAM (connection)), LINE_MAX_BYTES));
   g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (client->in), FALSE);
   control->clients = g_list_prepend (control->clients, client);
-  read_line (client);
+  next_line (client);
 }
 
 static gboolean accept_next (gpointer user);

@@ -12,7 +12,8 @@
  *
  * Each mount has a socket of its own, named after its supervisor: /run/lunfs/PID.sock, of an ordinary user
  * /run/user/UID/lunfs/PID.sock.  Only root and the mount's owner may connect (mode 0600, and the peer's uid is looked at:
- * others are told {"status":13,...} before they say anything).
+ * others are told {"status":13,...} before they say anything).  A line has less than 64 KiB, and who is silent for a minute, or does
+ * not read, is hung up on; of more than 32 clients the next one is told {"status":28,...}.
  * Control thread only: a command answers from what that thread knows, however dead the targets are. */
 #ifndef LUNFS_CONTROL_H
 #define LUNFS_CONTROL_H

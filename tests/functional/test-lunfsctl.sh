@@ -81,6 +81,37 @@ for line in (b"", b"{}", b"[]", b"7", b"[" * 65000, b'{"a":' * 13000, b'{"comman
         s.sendall(line + b"\n")
         answer = json.loads(s.makefile().readline() or '{"status":"none"}')
         assert answer["status"] == 7 and answer["error"], (line[:20], answer)
+
+# What is no line is not kept.
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    s.settimeout(60)
+    sent = 0
+    try:
+        while sent < 64 << 20:
+            sent += s.send(b"x" * 65536)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    assert sent < 16 << 20, sent
+
+# Several lines at once, and one in pieces.
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    hello = b'{"command":"hello"}\n'
+    answers = s.makefile()
+    s.sendall(hello * 100 + hello[:9])
+    for _ in range(100):
+        assert json.loads(answers.readline())["status"] == 0
+    s.sendall(hello[9:])
+    assert json.loads(answers.readline())["status"] == 0
+
+# Some who are silent, and some who do not read, keep nobody else from asking; more than that are told.
+clients = [socket.socket(socket.AF_UNIX) for _ in range(33)]
+for i, s in enumerate(clients):
+    s.connect(sys.argv[1])
+    if i % 2:
+        s.sendall(hello)
+assert json.loads(clients[-1].makefile().readline())["status"] == 28
 EOF
 expect_equal "$(status_get "$mnt" .lunfs.pid)" "$worker" "the worker"
 

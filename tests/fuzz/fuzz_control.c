@@ -47,7 +47,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   fuzz_quiet ();
   if (!control.user)
     make_worker ();
-  if (!g_utf8_validate (line, -1, NULL) || strchr (line, '\n')) /* line_cb() sees to that */
+  if (!g_utf8_validate (line, -1, NULL) || strchr (line, '\n')) /* next_line() sees to that */
     return 0;
   reply = answer (&control, line);
   must (g_utf8_validate (reply, -1, NULL) && strchr (reply, '\n') == reply + strlen (reply) - 1);
