@@ -15,6 +15,7 @@
 
 #define ANSWER_TIMEOUT_S 10
 #define HELLO_TIMEOUT_S 5
+#define AGAIN_US 5000
 
 static JsonObject *
 parse_answer (const char *line, GError **error)
@@ -24,7 +25,7 @@ parse_answer (const char *line, GError **error)
   JsonObject *object;
   int status;
 
-  if (!line || !json_parser_load_from_data (parser, line, -1, NULL) || !(root = json_parser_get_root (parser))
+  if (!json_parser_load_from_data (parser, line, -1, NULL) || !(root = json_parser_get_root (parser))
       || !JSON_NODE_HOLDS_OBJECT (root)) {
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_FAILED, "the daemon's answer is unreadable");
     return NULL;
@@ -37,73 +38,6 @@ parse_answer (const char *line, GError **error)
     return NULL;
   }
   return json_object_ref (object);
-}
-
-JsonObject *
-lunfs_control_ask_at (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
-{
-  g_autoptr (GSocketClient) client = g_socket_client_new ();
-  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
-  g_autoptr (GSocketConnection) connection = NULL;
-  g_autoptr (GDataInputStream) in = NULL;
-  g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), request);
-  g_autofree char *text = json_to_string (root, FALSE);
-  g_autofree char *message = g_strconcat (text, "\n", NULL);
-  g_autofree char *line = NULL;
-
-  g_socket_client_set_timeout (client, timeout_s);
-  connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, error);
-  if (!connection
-      || !g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), message,
-                                     strlen (message), NULL, NULL, error))
-    return NULL;
-  in = g_data_input_stream_new (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
-  line = g_data_input_stream_read_line (in, NULL, NULL, error);
-  return error && *error ? NULL : parse_answer (line, error);
-}
-
-/* What follows @mountpoint in @path; NULL if @path is not in it. */
-static const char *
-inside (const char *mountpoint, const char *path)
-{
-  size_t len = strlen (mountpoint);
-
-  if (strncmp (mountpoint, path, len) != 0 || (path[len] != '\0' && path[len] != '/'))
-    return NULL;
-  return path[len] ? path + len + 1 : "";
-}
-
-typedef struct {
-  const char *path;   /* "" = any */
-  const char *source; /* as the user wrote @path: it may also be what a mount was made from, a name or URL */
-  bool any;           /* all of them are meant */
-  char *socket, *inside;
-  size_t depth; /* length of the mount point found: the innermost wins */
-  unsigned nmounts, nfound;
-  char *silent;   /* the supervisor's process number of a mount that does not answer */
-  GPtrArray *all; /* LunfsControlMount */
-} Search;
-
-static void
-mount_free (gpointer data)
-{
-  LunfsControlMount *mount = data;
-
-  g_free (mount->socket);
-  g_free (mount->mountpoint);
-  g_free (mount->inside);
-  g_free (mount);
-}
-
-static void
-add_mount (GPtrArray *list, const char *socket, const char *mountpoint, const char *inside)
-{
-  LunfsControlMount *mount = g_new0 (LunfsControlMount, 1);
-
-  mount->socket = g_strdup (socket);
-  mount->mountpoint = g_strdup (mountpoint);
-  mount->inside = g_strdup (inside);
-  g_ptr_array_add (list, mount);
 }
 
 static char *
@@ -129,16 +63,148 @@ lunfs_control_has_owner (const char *socket)
   return state && strncmp (state, ") Z", 3) != 0 && strncmp (state, ") X", 3) != 0;
 }
 
-/* A worker that hangs, or a socket that its dead supervisor has left. */
-static void
-look_at_silent (Search *s, const char *path, const GError *error)
+/* Between two workers nobody listens. */
+static GSocketConnection *
+connect_to (const char *path, unsigned timeout_s, GError **error)
 {
-  g_autofree char *pid = owner_of (path);
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
+  gint64 until_us = g_get_monotonic_time () + timeout_s * G_USEC_PER_SEC;
 
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-    g_free (s->silent);
-    s->silent = g_steal_pointer (&pid);
-  } else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) && !lunfs_control_has_owner (path)) {
+  g_socket_client_set_timeout (client, timeout_s);
+  for (;;) {
+    g_autoptr (GError) why = NULL;
+    GSocketConnection *connection = g_socket_client_connect (client, G_SOCKET_CONNECTABLE (address), NULL, &why);
+
+    if (connection)
+      return connection;
+    if (!g_error_matches (why, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) || !lunfs_control_has_owner (path)
+        || g_get_monotonic_time () > until_us) {
+      g_propagate_error (error, g_steal_pointer (&why));
+      return NULL;
+    }
+    g_usleep (AGAIN_US);
+  }
+}
+
+/* The line that comes back; NULL with a G_IO_ERROR. */
+static char *
+exchange (const char *path, const char *message, unsigned timeout_s, GError **error)
+{
+  g_autoptr (GSocketConnection) connection = connect_to (path, timeout_s, error);
+  g_autoptr (GDataInputStream) in = NULL;
+  g_autoptr (GError) why = NULL;
+  char *line;
+
+  if (!connection)
+    return NULL;
+  /* Whom it does not want to hear, it answers without having read anything. */
+  g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), message, strlen (message), NULL,
+                             NULL, NULL);
+  in = g_data_input_stream_new (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
+  line = g_data_input_stream_read_line (in, NULL, NULL, &why);
+  if (!line && !why)
+    g_set_error (&why, G_IO_ERROR, G_IO_ERROR_CLOSED, "its worker has ended or hung up");
+  if (why)
+    g_propagate_error (error, g_steal_pointer (&why));
+  return line;
+}
+
+/* What @why is to a user. */
+static void
+set_silent (const char *socket, const GError *why, GError **error)
+{
+  g_autofree char *pid = owner_of (socket);
+
+  if (g_error_matches (why, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)
+      || g_error_matches (why, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", pid);
+  else
+    g_set_error (error, LUNFS_ERROR, why->domain == LUNFS_ERROR ? why->code : LUNFS_EXIT_TRANSPORT,
+                 "lunfs process %s: %s", pid, why->message);
+}
+
+static JsonObject *
+ask (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
+{
+  g_autoptr (JsonNode) root = json_node_init_object (json_node_alloc (), request);
+  g_autofree char *text = json_to_string (root, FALSE);
+  g_autofree char *message = g_strconcat (text, "\n", NULL);
+  g_autofree char *line = exchange (path, message, timeout_s, error);
+
+  return line ? parse_answer (line, error) : NULL;
+}
+
+JsonObject *
+lunfs_control_ask_at (const char *path, JsonObject *request, unsigned timeout_s, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+  JsonObject *answer = ask (path, request, timeout_s, &why);
+
+  if (!answer && why->domain == LUNFS_ERROR)
+    g_propagate_error (error, g_steal_pointer (&why));
+  else if (!answer)
+    set_silent (path, why, error);
+  return answer;
+}
+
+/* What follows @mountpoint in @path; NULL if @path is not in it. */
+static const char *
+inside (const char *mountpoint, const char *path)
+{
+  size_t len = strlen (mountpoint);
+
+  if (strncmp (mountpoint, path, len) != 0 || (path[len] != '\0' && path[len] != '/'))
+    return NULL;
+  return path[len] ? path + len + 1 : "";
+}
+
+typedef struct {
+  const char *path;   /* "" = any */
+  const char *source; /* as the user wrote @path: it may also be what a mount was made from, a name or URL */
+  bool any;           /* all of them are meant */
+  char *socket, *inside;
+  size_t depth; /* length of the mount point found: the innermost wins */
+  unsigned nmounts, nfound;
+  GError *silent; /* of a mount that does not answer */
+  GPtrArray *all; /* LunfsControlMount */
+} Search;
+
+static void
+mount_free (gpointer data)
+{
+  LunfsControlMount *mount = data;
+
+  g_free (mount->socket);
+  g_free (mount->mountpoint);
+  g_free (mount->inside);
+  g_clear_error (&mount->silent);
+  g_free (mount);
+}
+
+static LunfsControlMount *
+add_mount (GPtrArray *list, const char *socket, const char *mountpoint, const char *inside)
+{
+  LunfsControlMount *mount = g_new0 (LunfsControlMount, 1);
+
+  mount->socket = g_strdup (socket);
+  mount->mountpoint = g_strdup (mountpoint);
+  mount->inside = g_strdup (inside);
+  g_ptr_array_add (list, mount);
+  return mount;
+}
+
+/* A worker that hangs, or is long in coming; or a socket that its dead supervisor has left. */
+static void
+look_at_silent (Search *s, const char *path, const GError *why)
+{
+  bool late = why->domain == LUNFS_ERROR || g_error_matches (why, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+
+  if (late || lunfs_control_has_owner (path)) {
+    g_clear_error (&s->silent);
+    set_silent (path, why, &s->silent);
+    add_mount (s->all, path, "", "")->silent = g_error_copy (s->silent);
+  } else if (g_error_matches (why, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED)) {
     unlink (path);
   }
 }
@@ -153,7 +219,7 @@ look_at_socket (Search *s, const char *path)
   size_t depth;
 
   json_object_set_string_member (hello, "command", "hello");
-  answer = lunfs_control_ask_at (path, hello, HELLO_TIMEOUT_S, &error);
+  answer = ask (path, hello, HELLO_TIMEOUT_S, &error);
   if (!answer) {
     look_at_silent (s, path, error);
     return;
@@ -234,7 +300,7 @@ search (Search *s, GError **error)
   s->all = g_ptr_array_new_with_free_func (mount_free);
   look_everywhere (s);
   if (s->nfound == 0 && s->silent)
-    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "the worker of lunfs process %s does not answer", s->silent);
+    g_propagate_error (error, g_steal_pointer (&s->silent));
   else if (s->nfound == 0 && foreign_owner (s->path) >= 0 && geteuid () != 0)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_ACCESS,
                  "%s: mounted by user %" G_GINT64_FORMAT "; only that user and root may control it", s->path,
@@ -256,7 +322,7 @@ search_clear (Search *s)
 {
   g_free (s->socket);
   g_free (s->inside);
-  g_free (s->silent);
+  g_clear_error (&s->silent);
   g_clear_pointer (&s->all, g_ptr_array_unref);
 }
 
@@ -291,7 +357,8 @@ lunfs_control_find (const char *path, GError **error)
       const LunfsControlMount *mount = s.all->pdata[i];
 
       if (!path || strcmp (mount->socket, s.socket) == 0)
-        add_mount (found, mount->socket, mount->mountpoint, path ? s.inside : "");
+        add_mount (found, mount->socket, mount->mountpoint, path ? s.inside : "")->silent =
+            mount->silent ? g_error_copy (mount->silent) : NULL;
     }
   }
   search_clear (&s);

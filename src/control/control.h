@@ -42,10 +42,12 @@ JsonObject *lunfs_control_ask (const char *path, JsonObject *request, char **out
 
 typedef struct {
   char *socket, *mountpoint;
-  char *inside; /* what follows the mount point in @path; "" if nothing */
+  char *inside;   /* what follows the mount point in @path; "" if nothing */
+  GError *silent; /* it does not answer, so that its mount point is not known; NULL = it does */
 } LunfsControlMount;
-/* The mount that has @path in it, or (NULL for @path) all that answer: LunfsControlMount.  At least one, or NULL with @error. */
+/* The mount that has @path in it, or (NULL for @path) all: LunfsControlMount.  At least one that answers, or NULL with @error. */
 GPtrArray *lunfs_control_find (const char *path, GError **error);
+/* Between two workers it waits for the next one.  NULL with @error, which is always a LunfsExit. */
 JsonObject *lunfs_control_ask_at (const char *socket, JsonObject *request, unsigned timeout_s, GError **error);
 /* Does the supervisor whose @socket it is still live? */
 bool lunfs_control_has_owner (const char *socket);

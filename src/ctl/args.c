@@ -54,6 +54,22 @@ lunfs_ctl_say (const GError *error)
   return error->domain == LUNFS_ERROR ? error->code : LUNFS_EXIT_FAILED;
 }
 
+/* @mountpoint, @socket and @inside: LunfsControlMount's. */
+static JsonObject *
+ask_mount (const char *mountpoint, const char *socket, const char *inside, JsonObject *request, GError **error)
+{
+  JsonObject *answer;
+
+  json_object_set_string_member (request, "lun", inside);
+  answer = lunfs_control_ask_at (socket, request, ASK_TIMEOUT_S, error);
+  if (answer) {
+    json_object_set_string_member (answer, "mountpoint", mountpoint);
+    json_object_set_string_member (answer, "socket", socket);
+    json_object_set_string_member (answer, "inside", inside);
+  }
+  return answer;
+}
+
 GPtrArray *
 lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError **error)
 {
@@ -65,15 +81,10 @@ lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError *
     return NULL;
   for (unsigned i = 0; i < mounts->len; i++) {
     const LunfsControlMount *mount = mounts->pdata[i];
-    g_autoptr (GError) why = NULL;
-    JsonObject *answer;
+    g_autoptr (GError) why = mount->silent ? g_error_copy (mount->silent) : NULL;
+    JsonObject *answer = why ? NULL : ask_mount (mount->mountpoint, mount->socket, mount->inside, request, &why);
 
-    json_object_set_string_member (request, "lun", mount->inside);
-    answer = lunfs_control_ask_at (mount->socket, request, ASK_TIMEOUT_S, &why);
     if (answer) {
-      json_object_set_string_member (answer, "mountpoint", mount->mountpoint);
-      json_object_set_string_member (answer, "inside", mount->inside);
-      json_object_set_string_member (answer, "socket", mount->socket);
       g_ptr_array_add (answers, answer);
     } else {
       int code = lunfs_ctl_say (why);
@@ -82,6 +93,40 @@ lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError *
     }
   }
   return g_steal_pointer (&answers);
+}
+
+JsonObject *
+lunfs_ctl_ask_again (JsonObject *answer, const char *command, GError **error)
+{
+  const char *mountpoint = lunfs_ctl_text (answer, "mountpoint"), *socket = lunfs_ctl_text (answer, "socket");
+  g_autoptr (JsonObject) request = lunfs_ctl_request (command);
+  g_autoptr (GError) why = NULL;
+  JsonObject *again = ask_mount (mountpoint, socket, lunfs_ctl_text (answer, "inside"), request, &why);
+
+  if (again)
+    return again;
+  if (!lunfs_control_has_owner (socket)) {
+    g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_FAILED, "%s: the mount has ended meanwhile", mountpoint);
+    return NULL;
+  }
+  again = json_object_new ();
+  if (g_error_matches (why, LUNFS_ERROR, LUNFS_EXIT_NO_OBJECTS))
+    json_object_set_array_member (again, "luns", json_array_new ());
+  return again;
+}
+
+JsonObject *
+lunfs_ctl_find_lun (JsonObject *answer, const char *file)
+{
+  JsonArray *luns = json_object_has_member (answer, "luns") ? lunfs_ctl_array (answer, "luns") : NULL;
+
+  for (unsigned i = 0; luns && i < json_array_get_length (luns); i++) {
+    JsonObject *lun = json_array_get_object_element (luns, i);
+
+    if (strcmp (lunfs_ctl_text (lun, "file"), file) == 0)
+      return lun;
+  }
+  return NULL;
 }
 
 /* ---- members ---- */

@@ -5,7 +5,7 @@
  *   list.c ls, sessions, status    change.c rescan, set, upgrade, stats    flush.c flush, drain
  *   leave.c login, logout, umount    sense.c sense, inquiry    top.c top
  *   reserve.c keys, reserve, release, preempt
- *   discover.c discover    saved.c saved, which asks no mount
+ *   discover.c discover    saved.c saved    import.c import, which ask no mount
  *
  * A command returns its exit status (LunfsExit), or sets @error, whose code is the exit status then. */
 #ifndef LUNFS_CTL_H
@@ -32,10 +32,16 @@ bool lunfs_ctl_options (int *argc, char ***argv, const GOptionEntry *entries, in
                         GError **error);
 /* {"command": @command} */
 JsonObject *lunfs_ctl_request (const char *command);
-/* Asks each of the mounts meant by argv[0] (none: all).  Returns the answers, JsonObject, each with "mountpoint"; those that
- * fail are said, the first of them is *status.  NULL with @error: there is no such mount. */
+/* Asks each of the mounts meant by argv[0] (none: all).  Returns the answers, JsonObject, each with "mountpoint", "socket" and
+ * "inside" (LunfsControlMount); those that fail are said, the first of them is *status.  NULL with @error: there is no such
+ * mount. */
 GPtrArray *lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError **error);
-/* The same for "status": the status files, parsed.  Only LUNs below argv[0] are in them. */
+/* Asks the mount that gave @answer once more, whatever has come and gone meanwhile.  Without "luns": its worker does not answer
+ * just now.  NULL with @error: the mount has ended. */
+JsonObject *lunfs_ctl_ask_again (JsonObject *answer, const char *command, GError **error);
+/* The LUN of @file in the "luns" of @answer; NULL: there is none.  Borrowed. */
+JsonObject *lunfs_ctl_find_lun (JsonObject *answer, const char *file);
+/* The same as lunfs_ctl_ask for "status": the status files, parsed.  Only LUNs below argv[0] are in them. */
 GPtrArray *lunfs_ctl_statuses (int argc, char **argv, int *status, GError **error);
 /* The exit status that @error means; said on stderr. */
 int lunfs_ctl_say (const GError *error);
@@ -104,6 +110,7 @@ int lunfs_ctl_keys (int argc, char **argv, GError **error);
 int lunfs_ctl_reserve (int argc, char **argv, GError **error);
 int lunfs_ctl_release (int argc, char **argv, GError **error);
 int lunfs_ctl_preempt (int argc, char **argv, GError **error);
+int lunfs_ctl_import (int argc, char **argv, GError **error);
 int lunfs_ctl_umount (int argc, char **argv, GError **error);
 
 #endif

@@ -15,7 +15,7 @@
 typedef struct {
   GPtrArray *asked, *now; /* JsonObject per mount: the answers to "flush" and "flush-state" */
   gint64 total_bytes, left_bytes;
-  unsigned nluns, ndone;
+  unsigned nluns, ndone, ngone;
   bool terminal, show;
   gint64 shown_us;
 } Flush;
@@ -30,16 +30,18 @@ lun_of (GPtrArray *answers, unsigned mount, unsigned i)
   return i < json_array_get_length (luns) ? json_array_get_object_element (luns, i) : NULL;
 }
 
-/* The record of the LUN that @asked is of; LUNs may have come meanwhile.  NULL: it is gone. */
+/* The record of the LUN that @asked is of, as it is now; NULL: it is gone, or its worker does not answer just now. */
 static JsonObject *
 find_now (const Flush *f, unsigned mount, JsonObject *asked)
 {
-  JsonObject *lun;
+  return lunfs_ctl_find_lun (f->now->pdata[mount], lunfs_ctl_text (asked, "file"));
+}
 
-  for (unsigned i = 0; mount < f->now->len && (lun = lun_of (f->now, mount, i)); i++)
-    if (strcmp (lunfs_ctl_text (lun, "file"), lunfs_ctl_text (asked, "file")) == 0)
-      return lun;
-  return NULL;
+/* Else its worker does not just now. */
+static bool
+answers (const Flush *f, unsigned mount)
+{
+  return json_object_has_member (f->now->pdata[mount], "luns");
 }
 
 static bool
@@ -54,13 +56,14 @@ count (Flush *f)
   JsonObject *asked;
 
   f->left_bytes = 0;
-  f->nluns = f->ndone = 0;
+  f->nluns = f->ndone = f->ngone = 0;
   for (unsigned m = 0; m < f->asked->len; m++)
     for (unsigned i = 0; (asked = lun_of (f->asked, m, i)); i++) {
       JsonObject *now = find_now (f, m, asked);
 
       f->nluns++;
       f->ndone += is_done (asked, now);
+      f->ngone += !now && answers (f, m);
       /* What was written since it was begun is none of ours. */
       if (!is_done (asked, now))
         f->left_bytes +=
@@ -140,7 +143,9 @@ check (const Flush *f, GError **error)
                                 lunfs_ctl_text (now, "state"));
       else
         g_string_append_printf (text, "not flushed in time (%s left, the LUN is %s)", left,
-                                now ? lunfs_ctl_text (now, "state") : "gone");
+                                now              ? lunfs_ctl_text (now, "state")
+                                : answers (f, m) ? "gone"
+                                                 : "without a worker");
     }
   if (text->len)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_UNFLUSHED, "%s", text->str);
@@ -149,16 +154,53 @@ check (const Flush *f, GError **error)
 
 /* ---- the commands ---- */
 
-/* A worker may be replaced meanwhile: it is asked again, and then counts anew. */
+/* Workers do not share numbers: the one that has come meanwhile has not been asked. */
 static bool
-look (Flush *f, int argc, char **argv, GError **error)
+is_another_worker (JsonObject *asked, JsonObject *now)
 {
-  g_autoptr (JsonObject) request = lunfs_ctl_request ("flush-state");
-  int status;
+  JsonArray *luns = lunfs_ctl_array (asked, "luns");
 
+  for (unsigned i = 0; i < json_array_get_length (luns); i++) {
+    JsonObject *before = json_array_get_object_element (luns, i);
+    JsonObject *lun = lunfs_ctl_find_lun (now, lunfs_ctl_text (before, "file"));
+
+    if (lun && lunfs_ctl_number (lun, "done") >> 32 != lunfs_ctl_number (before, "asked") >> 32)
+      return true;
+  }
+  return false;
+}
+
+static JsonObject *
+ask_anew (Flush *f, unsigned mount, GError **error)
+{
+  JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[mount], "flush", error);
+
+  if (now && json_object_has_member (now, "luns")) {
+    json_object_unref (f->asked->pdata[mount]);
+    f->asked->pdata[mount] = json_object_ref (now);
+  }
+  return now;
+}
+
+static bool
+look (Flush *f, GError **error)
+{
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
+
+  for (unsigned m = 0; m < f->asked->len; m++) {
+    JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[m], "flush-state", error);
+
+    if (now && is_another_worker (f->asked->pdata[m], now)) {
+      json_object_unref (now);
+      now = ask_anew (f, m, error);
+    }
+    if (!now)
+      return false;
+    g_ptr_array_add (all, now);
+  }
   g_clear_pointer (&f->now, g_ptr_array_unref);
-  f->now = lunfs_ctl_ask (argc, argv, request, &status, error);
-  return f->now != NULL;
+  f->now = g_steal_pointer (&all);
+  return true;
 }
 
 static bool
@@ -173,14 +215,14 @@ flush_all (Flush *f, int argc, char **argv, gint64 timeout_s, GError **error)
     g_set_error (error, LUNFS_ERROR, status, "not all of the mounts could be asked to flush");
     return false;
   }
-  if (!f->asked || !look (f, argc, argv, error))
+  if (!f->asked || !look (f, error))
     return false;
   count (f);
   f->total_bytes = f->left_bytes;
-  while (f->ndone < f->nluns && g_get_monotonic_time () < until_us) {
+  while (f->ndone + f->ngone < f->nluns && g_get_monotonic_time () < until_us) {
     show (f, false);
     g_usleep (LOOK_EVERY_US);
-    if (!look (f, argc, argv, error))
+    if (!look (f, error))
       return false;
     count (f);
   }

@@ -15,32 +15,29 @@
 
 /* ---- logout, login ---- */
 
-/* Wait until each LUN below @path is, or (@out false) is no longer, logged out.  A login's outcome is not waited for. */
+static void
+count_logged_in (JsonObject *mount, JsonObject *target, JsonObject *lun, void *n)
+{
+  *(unsigned *) n += strcmp (lunfs_ctl_text (lun, "state"), "logged out") != 0;
+}
+
+/* Wait until each LUN below @path is logged out. */
 static bool
 wait_logged_out (char *path, gint64 timeout_s, GError **error)
 {
   gint64 until_us = g_get_monotonic_time () + timeout_s * G_USEC_PER_SEC;
 
   for (;;) {
-    g_autoptr (GPtrArray) mounts = NULL;
     char *argv[] = { path, NULL };
     unsigned left = 0;
     int status;
+    g_autoptr (GPtrArray) mounts = lunfs_ctl_statuses (1, argv, &status, error);
 
-    mounts = lunfs_ctl_statuses (1, argv, &status, error);
     if (!mounts)
       return false;
-    for (unsigned m = 0; m < mounts->len; m++) {
-      JsonArray *targets = lunfs_ctl_array (mounts->pdata[m], "targets");
-
-      for (unsigned t = 0; t < json_array_get_length (targets); t++) {
-        JsonArray *luns = lunfs_ctl_array (json_array_get_object_element (targets, t), "luns");
-
-        for (unsigned l = 0; l < json_array_get_length (luns); l++)
-          left += strcmp (lunfs_ctl_text (json_array_get_object_element (luns, l), "state"), "logged out") != 0;
-      }
-    }
-    if (left == 0)
+    for (unsigned m = 0; m < mounts->len; m++)
+      lunfs_ctl_each_lun (mounts->pdata[m], count_logged_in, &left);
+    if (left == 0 && status == LUNFS_EXIT_OK)
       return true;
     if (g_get_monotonic_time () > until_us) {
       g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_TIMEOUT, "%s: %u LUNs are not logged out yet", path, left);

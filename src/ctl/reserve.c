@@ -27,38 +27,20 @@ failed (Jobs *j, const char *path, int status, const char *why)
   j->status = j->status ? j->status : status;
 }
 
-/* The record of the LUN as it is now; NULL: the LUN, or its worker, is another one by now. */
-static JsonObject *
-find_now (GPtrArray *now, const char *mountpoint, JsonObject *asked)
-{
-  for (unsigned m = 0; m < now->len; m++) {
-    JsonArray *luns = lunfs_ctl_array (now->pdata[m], "luns");
-
-    if (strcmp (lunfs_ctl_text (now->pdata[m], "mountpoint"), mountpoint) != 0)
-      continue;
-    for (unsigned i = 0; i < json_array_get_length (luns); i++) {
-      JsonObject *lun = json_array_get_object_element (luns, i);
-
-      if (strcmp (lunfs_ctl_text (lun, "file"), lunfs_ctl_text (asked, "file")) == 0)
-        return lunfs_ctl_number (lun, "asked") == lunfs_ctl_number (asked, "asked") ? lun : NULL;
-    }
-  }
-  return NULL;
-}
-
 /* True: it has ended, one way or the other. */
 static bool
-look_at (Jobs *j, GPtrArray *now, JsonObject *mount, JsonObject *asked, bool last)
+look_at (Jobs *j, JsonObject *now, JsonObject *mount, JsonObject *asked, bool last)
 {
   g_autofree char *path = lunfs_ctl_lun_path (mount, asked);
-  JsonObject *lun = find_now (now, lunfs_ctl_text (mount, "mountpoint"), asked);
+  JsonObject *lun = lunfs_ctl_find_lun (now, lunfs_ctl_text (asked, "file"));
+  bool same = lun && lunfs_ctl_number (lun, "asked") == lunfs_ctl_number (asked, "asked");
 
-  if (!lun) {
+  if (!same && json_object_has_member (now, "luns")) {
     failed (
         j, path, LUNFS_EXIT_TRANSPORT,
         "the process that serves it was replaced meanwhile, or somebody else has asked; lunfsctl keys tells how far "
         "it came");
-  } else if (json_object_get_boolean_member_with_default (lun, "done", FALSE)) {
+  } else if (same && json_object_get_boolean_member_with_default (lun, "done", FALSE)) {
     if (lunfs_ctl_number (lun, "status")) {
       failed (j, path, (int) lunfs_ctl_number (lun, "status"), lunfs_ctl_text (lun, "error"));
     } else {
@@ -73,23 +55,26 @@ look_at (Jobs *j, GPtrArray *now, JsonObject *mount, JsonObject *asked, bool las
   return true;
 }
 
-/* Which have not ended; those that have are in the results. */
-static unsigned
-look (Jobs *j, GPtrArray *now, bool last)
+/* Which have not ended; those that have are in the results.  False with @error: nobody can be asked. */
+static bool
+look (Jobs *j, bool last, unsigned *out_left, GError **error)
 {
-  unsigned left = 0;
-
+  *out_left = 0;
   for (unsigned m = 0; m < j->asked->len; m++) {
     JsonArray *luns = lunfs_ctl_array (j->asked->pdata[m], "luns");
+    g_autoptr (JsonObject) now = lunfs_ctl_ask_again (j->asked->pdata[m], "reserve-state", error);
 
-    for (unsigned i = json_array_get_length (luns); i-- > 0;) {
+    if (!now)
+      return false;
+    for (unsigned i = 0; i < json_array_get_length (luns);) {
       if (look_at (j, now, j->asked->pdata[m], json_array_get_object_element (luns, i), last))
         json_array_remove_element (luns, i);
       else
-        left++;
+        i++;
     }
+    *out_left += json_array_get_length (luns);
   }
-  return left;
+  return true;
 }
 
 /* What could not even be begun. */
@@ -99,12 +84,14 @@ drop_refused (Jobs *j)
   for (unsigned m = 0; m < j->asked->len; m++) {
     JsonArray *luns = lunfs_ctl_array (j->asked->pdata[m], "luns");
 
-    for (unsigned i = json_array_get_length (luns); i-- > 0;) {
+    for (unsigned i = 0; i < json_array_get_length (luns);) {
       JsonObject *lun = json_array_get_object_element (luns, i);
       g_autofree char *path = lunfs_ctl_lun_path (j->asked->pdata[m], lun);
 
-      if (!lunfs_ctl_number (lun, "status"))
+      if (!lunfs_ctl_number (lun, "status")) {
+        i++;
         continue;
+      }
       failed (j, path, (int) lunfs_ctl_number (lun, "status"), lunfs_ctl_text (lun, "error"));
       json_array_remove_element (luns, i);
     }
@@ -116,7 +103,6 @@ static bool
 run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
 {
   gint64 until_us = g_get_monotonic_time () + LIMIT_S * G_USEC_PER_SEC;
-  g_autoptr (JsonObject) state = lunfs_ctl_request ("reserve-state");
   unsigned left;
 
   j->results = json_array_new ();
@@ -125,12 +111,8 @@ run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
     return false;
   drop_refused (j);
   do {
-    int status;
-    g_autoptr (GPtrArray) now = lunfs_ctl_ask (argc, argv, state, &status, error);
-
-    if (!now)
+    if (!look (j, g_get_monotonic_time () > until_us, &left, error))
       return false;
-    left = look (j, now, g_get_monotonic_time () > until_us);
     if (left)
       g_usleep (LOOK_EVERY_US);
   } while (left);

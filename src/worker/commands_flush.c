@@ -2,7 +2,8 @@
 /* "flush" begins a FLUSH of each LUN and answers with its number; "flush-state" tells how far they are.
  *
  * One FLUSH of a LUN is under way at a time; who asks meanwhile gets the next one, since the one under way may not cover
- * what was written just now.  So a row's memory does for any number of clients, and none has to be waited for. */
+ * what was written just now.  So a row's memory does for any number of clients, and none has to be waited for.  Workers do not
+ * share numbers (the upper half says which worker), so that who asked the one before can tell that this one was not asked. */
 #include "config.h"
 
 #include "worker/commands.h"
@@ -48,6 +49,13 @@ ask (void *user)
   row->flush.asked++;
   if (!row->flush.busy)
     begin (row);
+}
+
+void
+lunfs_worker_number_flushes (LunfsRow *row)
+{
+  row->flush.asked = (uint64_t) row->worker->arena->header->worker_count << 32;
+  row->flush.done = row->flush.asked;
 }
 
 static void

@@ -171,6 +171,7 @@ lunfs_worker_add_lun (LunfsWorker *w, const char *host, uint16_t port, const cha
   row->index = (unsigned) index;
   row->record = &w->arena->luns[index];
   row->lane = w->lanes[w->next_lane++ % w->nlanes];
+  lunfs_worker_number_flushes (row);
   build_row (w, row);
   g_ptr_array_add (w->rows, row);
   g_ptr_array_sort (w->rows, compare);

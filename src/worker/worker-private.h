@@ -195,6 +195,7 @@ void lunfs_worker_listen (LunfsWorker *w);
 void lunfs_worker_restore_timeouts (LunfsRow *row);
 
 /* commands_reserve.c */
+void lunfs_worker_number_flushes (LunfsRow *row); /* commands_flush.c: before it is used */
 void lunfs_worker_row_reserved (LunfsRow *row, const LunfsReserveJob *job, const LunfsReserveReport *report); /* lane */
 
 /* ping.c */

@@ -50,6 +50,21 @@ answer_again
 lunfsctl flush "$mnt"
 same_data "$file" "$disk" 1048576
 
+say "flush, while the worker is replaced: of what its successor has found"
+stop_answering
+dd if=/dev/urandom of="$file" bs=64k count=16 conv=notrunc status=none
+lunfsctl flush "$mnt" &
+flush=$!
+cleanup_fn kill_quietly "$flush"
+wait_for "lun_get '$mnt' 1 '.counters.in_flight > 0'" 10
+kill -KILL "$(worker "$mnt")"
+wait_for "status_get '$mnt' '.lunfs.workers_started == 2'" 10
+alive "$flush" || fail "it has not waited"
+answer_again
+wait "$flush" || fail "flush ended with $?"
+expect_equal "$(unflushed)" 0 "unflushed bytes"
+same_data "$file" "$disk" 1048576
+
 say "logout: not of what is open"
 exec 7<"$file"
 expect_fail lunfsctl logout "$file"
@@ -67,7 +82,7 @@ dd if="$file" of=/dev/null bs=4k count=1 status=none # the other one goes on
 
 say "it stays so when the worker dies, until login"
 kill -KILL "$(worker "$mnt")"
-wait_for "status_get '$mnt' '.lunfs.workers_started == 2'" 10
+wait_for "status_get '$mnt' '.lunfs.workers_started == 3'" 10
 lun_up "$mnt" 1
 expect_equal "$(lun_get "$mnt" 2 .state)" "logged out" "state"
 lunfsctl login "$mnt/lun2"

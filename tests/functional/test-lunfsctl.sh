@@ -144,6 +144,10 @@ expect_fail lunfsctl rescan "$mnt"
 expect_status 8
 expect_message "worker of lunfs process $(supervisor "$mnt") does not answer"
 [ $((SECONDS - from)) -le $((12 * slow)) ] || fail "took $((SECONDS - from)) s"
+expect_fail lunfsctl status # of all of them
+expect_status 8
+expect_message "worker of lunfs process $(supervisor "$mnt") does not answer"
+grep -q "^$scratch/plain: " "$scratch/message" || fail "nothing is said of the other one"
 kill -CONT "$(worker "$mnt")"
 lunfsctl rescan "$mnt"
 
