@@ -37,6 +37,11 @@ enum {
   TAG_PG_PORT = 50,
   TAG_PG_TAG = 51,
 };
+enum {
+  STATUS_SOURCE_UNKNOWN = 6,
+  STATUS_SOURCE_UNAUTHORIZED = 8,
+  STATUS_NO_SUCH_ENTRY = 9,
+};
 #define NODE_TYPE_TARGET 1
 #define PORT_IS_UDP 0x10000
 
@@ -91,32 +96,27 @@ typedef struct {
   char portal[INET6_ADDRSTRLEN + 16]; /* "" = none complete */
   char ip[INET6_ADDRSTRLEN + 2];
   GPtrArray *lines;
+  GHashTable *places; /* "PORTAL NAME" -> its place in the lines, plus one */
 } Reader;
 
 static void
 add_line (Reader *r, unsigned tag)
 {
-  g_autofree char *line = NULL, *head = NULL;
-  size_t len;
+  g_autofree char *key = NULL, *line = NULL;
+  unsigned place;
 
   if (!r->name || !r->portal[0])
     return;
-  head = g_strdup_printf ("%s,", r->portal);
-  len = strlen (head);
-  line = g_strdup_printf ("%s%u %s", head, tag, r->name);
-  for (unsigned i = 0; i < r->lines->len; i++) {
-    const char *other = r->lines->pdata[i];
-
-    if (strncmp (other, head, len) == 0 && strcmp (strchr (other, ' ') + 1, r->name) == 0) {
-      if (tag != 1) { /* 1 is what is said of a portal without a group */
-        g_free (r->lines->pdata[i]);
-        r->lines->pdata[i] = g_steal_pointer (&line);
-      }
-      return;
-    }
-  }
-  if (r->lines->len < MAX_LINES)
+  key = g_strdup_printf ("%s %s", r->portal, r->name);
+  line = g_strdup_printf ("%s,%u %s", r->portal, tag, r->name);
+  place = GPOINTER_TO_UINT (g_hash_table_lookup (r->places, key));
+  if (place && tag != 1) { /* 1 is what is said of a portal without a group */
+    g_free (r->lines->pdata[place - 1]);
+    r->lines->pdata[place - 1] = g_steal_pointer (&line);
+  } else if (!place && r->lines->len < MAX_LINES) {
     g_ptr_array_add (r->lines, g_steal_pointer (&line));
+    g_hash_table_insert (r->places, g_steal_pointer (&key), GUINT_TO_POINTER (r->lines->len));
+  }
 }
 
 static void
@@ -177,19 +177,38 @@ bad (GError **error, const char *why)
   return false;
 }
 
+/* RFC 4171, 5.4 */
+static const char *
+status_text (uint32_t status)
+{
+  switch (status) {
+  case STATUS_SOURCE_UNKNOWN:
+    return "it does not know our initiator name";
+  case STATUS_SOURCE_UNAUTHORIZED:
+    return "it does not allow our initiator name";
+  default:
+    return "RFC 4171, 5.4 says what that is";
+  }
+}
+
 bool
 lunfs_isns_parse (const uint8_t *payload, size_t len, GPtrArray *lines, GError **error)
 {
-  Reader r = { .lines = lines };
+  g_autoptr (GHashTable) places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Reader r = { .lines = lines, .places = places };
   uint32_t status;
   size_t at = 4;
 
   if (len < 4)
     return bad (error, "has no status");
   status = lunfs_get_be32 (payload);
+  if (status == STATUS_NO_SUCH_ENTRY)
+    return true;
   if (status) {
-    g_set_error (error, LUNFS_ERROR, status == 5 || status == 6 ? LUNFS_EXIT_AUTH : LUNFS_EXIT_FAILED,
-                 "the iSNS server refuses: status %u (RFC 4171, 5.4)", status);
+    g_set_error (error, LUNFS_ERROR,
+                 status == STATUS_SOURCE_UNKNOWN || status == STATUS_SOURCE_UNAUTHORIZED ? LUNFS_EXIT_AUTH
+                                                                                         : LUNFS_EXIT_FAILED,
+                 "the iSNS server refuses with status %u: %s", status, status_text (status));
     return false;
   }
   while (len - at >= 8) {
@@ -207,18 +226,43 @@ lunfs_isns_parse (const uint8_t *payload, size_t len, GPtrArray *lines, GError *
 
 /* ---- the connection ---- */
 
+typedef struct {
+  GSocketConnection *connection;
+  gint64 until_us;
+} Server;
+
+/* Exactly @len bytes, however slowly they come, but not after the time. */
+static bool
+read_exactly (const Server *server, void *buf, size_t len, GError **error)
+{
+  GInputStream *in = g_io_stream_get_input_stream (G_IO_STREAM (server->connection));
+
+  for (size_t done = 0; done < len;) {
+    gint64 left_us = server->until_us - g_get_monotonic_time ();
+    gssize n;
+
+    if (left_us <= 0) {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no end of its answer in time");
+      return false;
+    }
+    g_socket_set_timeout (g_socket_connection_get_socket (server->connection), (guint) (left_us / G_USEC_PER_SEC) + 1);
+    n = g_input_stream_read (in, (char *) buf + done, len - done, NULL, error);
+    if (n <= 0)
+      return n == 0 ? bad (error, "ends too early") : false;
+    done += (size_t) n;
+  }
+  return true;
+}
+
 /* One PDU; its payload is appended.  *out_last: the message ends with it. */
 static bool
-read_pdu (GInputStream *in, GByteArray *payload, uint16_t transaction, bool *out_last, GError **error)
+read_pdu (const Server *server, GByteArray *payload, uint16_t transaction, bool *out_last, GError **error)
 {
   uint8_t head[HEADER_BYTES];
-  gsize n;
   unsigned len;
 
-  if (!g_input_stream_read_all (in, head, sizeof head, &n, NULL, error))
+  if (!read_exactly (server, head, sizeof head, error))
     return false;
-  if (n < sizeof head)
-    return bad (error, "ends too early");
   len = lunfs_get_be16 (head + 4);
   if (lunfs_get_be16 (head) != ISNS_VERSION || lunfs_get_be16 (head + 2) != DEV_ATTR_QRY_RSP
       || lunfs_get_be16 (head + 8) != transaction)
@@ -226,10 +270,8 @@ read_pdu (GInputStream *in, GByteArray *payload, uint16_t transaction, bool *out
   if (payload->len + len > ANSWER_MAX)
     return bad (error, "is too long");
   g_byte_array_set_size (payload, payload->len + len);
-  if (!g_input_stream_read_all (in, payload->data + payload->len - len, len, &n, NULL, error))
-    return false;
   *out_last = lunfs_get_be16 (head + 6) & FLAG_LAST;
-  return n == len ? true : bad (error, "ends too early");
+  return read_exactly (server, payload->data + payload->len - len, len, error);
 }
 
 GPtrArray *
@@ -249,10 +291,12 @@ lunfs_isns_ask (const char *host, uint16_t port, const char *initiator_name, uns
   connection = g_socket_client_connect_to_host (client, host, port, NULL, &why);
   if (connection
       && g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)), question->data,
-                                    question->len, NULL, NULL, &why))
-    while (!last
-           && read_pdu (g_io_stream_get_input_stream (G_IO_STREAM (connection)), payload, transaction, &last, &why))
+                                    question->len, NULL, NULL, &why)) {
+    Server server = { connection, g_get_monotonic_time () + timeout_s * G_USEC_PER_SEC };
+
+    while (!last && read_pdu (&server, payload, transaction, &last, &why))
       ;
+  }
   if (!why && lunfs_isns_parse (payload->data, payload->len, lines, &why))
     return g_steal_pointer (&lines);
   if (why->domain == LUNFS_ERROR)

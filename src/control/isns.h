@@ -17,7 +17,7 @@ GByteArray *lunfs_isns_query (const char *initiator_name, uint16_t transaction);
  * @error: it is none, or the server refuses. */
 bool lunfs_isns_parse (const uint8_t *payload, size_t len, GPtrArray *lines, GError **error);
 
-/* char*, as above.  @timeout_s: of each step.  NULL with @error. */
+/* char*, as above.  @timeout_s: to connect, and then for the whole answer.  NULL with @error. */
 GPtrArray *lunfs_isns_ask (const char *host, uint16_t port, const char *initiator_name, unsigned timeout_s,
                            GError **error);
 

@@ -77,6 +77,31 @@ wait "$isns" || fail "the question was wrong: $(cat "$scratch/isns.err")"
 expect_fail lunfsctl discover "${options[@]}" --isns "127.0.0.1:$isns_port"
 expect_status 4
 
+say "an iSNS server whose answer never ends"
+cat >"$scratch/endless.py" <<'END'
+import socket, struct, sys, time
+
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    for part in (b"", b"x"): # PDUs without an end of the message; a PDU that comes by bytes
+        with server.accept()[0] as c:
+            transaction = struct.unpack(">6H", c.recv(12, socket.MSG_WAITALL))[4]
+            c.sendall(struct.pack(">6H", 1, 0x8002, 0xffff * len(part), 0x0400, transaction, 0))
+            try:
+                while True:
+                    c.sendall(part or struct.pack(">6H", 1, 0x8002, 0, 0, transaction, 0))
+                    time.sleep(0.01)
+            except OSError:
+                pass
+END
+python3 "$scratch/endless.py" >"$scratch/endless.port" 2>"$scratch/endless.err" &
+cleanup_fn kill_quietly $!
+wait_for "[ -s '$scratch/endless.port' ]" 10
+for _ in 1 2; do
+  expect_fail lunfsctl discover -o "initiator_name=$initiator,login_timeout=1" --isns "127.0.0.1:$(cat "$scratch/endless.port")"
+  expect_status 8
+done
+
 say "what goes wrong"
 expect_fail lunfsctl discover "${options[@]}" nowhere.invalid
 expect_status 4
