@@ -16,6 +16,7 @@ typedef struct {
   unsigned line;
   const char *group; /* the one we are in, of the last headline */
   GPtrArray *found;
+  GHashTable *lines; /* "GROUP KEY", "GROUP" -> line */
 } Scan;
 
 static bool G_GNUC_PRINTF (3, 4) bad (const Scan *s, GError **error, const char *format, ...)
@@ -38,11 +39,27 @@ line_free (gpointer data)
   g_free (l);
 }
 
+static char *
+name_of (const char *group, const char *key)
+{
+  return g_strdup_printf ("%s%s%s", group, key ? " " : "", key ? key : "");
+}
+
+/* The line of @key in @group so far; 0 if there is none. */
+static unsigned
+line_of (const Scan *s, const char *group, const char *key)
+{
+  g_autofree char *name = name_of (group, key);
+
+  return GPOINTER_TO_UINT (g_hash_table_lookup (s->lines, name));
+}
+
 static LunfsKeyLine *
 add (Scan *s, const char *group, const char *key)
 {
   LunfsKeyLine *l = g_new0 (LunfsKeyLine, 1);
 
+  g_hash_table_insert (s->lines, name_of (group, key), GUINT_TO_POINTER (s->line));
   l->line = s->line;
   l->group = g_strdup (group);
   l->key = g_strdup (key);
@@ -73,7 +90,7 @@ take_group (Scan *s, char *text, GError **error)
     return bad (s, error,
                 "[%s]: a name has letters, digits, '.', '_' and '-' (at most %d), and begins with a letter or digit",
                 text, NAME_MAX_BYTES);
-  before = lunfs_keylines_find (s->found, text, NULL);
+  before = line_of (s, text, NULL);
   if (before)
     return bad (s, error, "[%s] is in line %u already; put both together, or give one another name", text, before);
   s->group = add (s, text, NULL)->group;
@@ -97,7 +114,7 @@ take_key (Scan *s, char *text, GError **error)
     return bad (s, error, "unknown key '%s'; in this file '_' stands for '-'", text);
   if (!s->group)
     return bad (s, error, "%s stands before the first group; put it under [defaults] or under a target's [NAME]", text);
-  before = lunfs_keylines_find (s->found, s->group, text);
+  before = line_of (s, s->group, text);
   if (before)
     return bad (s, error, "%s is in line %u already; take one of them out", text, before);
   add (s, s->group, text);
@@ -108,7 +125,8 @@ GPtrArray *
 lunfs_keylines_scan (const char *text, gsize len, const char *path, GError **error)
 {
   g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (line_free);
-  Scan s = { .path = path, .found = found };
+  g_autoptr (GHashTable) numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Scan s = { .path = path, .found = found, .lines = numbers };
   const char *end = NULL;
   g_auto (GStrv) lines = NULL;
 
