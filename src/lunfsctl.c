@@ -3,11 +3,11 @@
  * in ctl/. */
 #include "config.h"
 
-#include "control/import.h"
 #include "control/option_value.h"
 #include "ctl/ctl.h"
 #include "worker/check.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,11 +16,11 @@ static const LunfsCtlCommand commands[] = {
   { "status", "[PATH]", "how mounts and their LUNs are; status 4 if a LUN is not up", lunfs_ctl_status, 0, true },
   { "ls", "[PATH]", "LUNs, their files, sizes and targets", lunfs_ctl_ls, 0, true },
   { "sessions", "[PATH]", "what is logged in, in iscsiadm's lines", lunfs_ctl_sessions, 0, true },
-  { "rescan", "[PATH]", "look for new sizes, LUNs and targets", lunfs_ctl_rescan, 0, false },
+  { "rescan", "[PATH]", "look for new sizes, LUNs and targets", lunfs_ctl_rescan, 0, true },
   { "set", "PATH OPTION=VALUE...", "change options of a mount, or limits of one LUN of it", lunfs_ctl_set, 2, false },
-  { "stats", "reset [PATH]", "begin to count anew", lunfs_ctl_stats, 1, false },
-  { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", lunfs_ctl_upgrade, 0, false },
-  { "saved", "list|inspect|... [NAME]", "data that a mount with state_dir could not flush", lunfs_ctl_saved, 1, false },
+  { "stats", "reset [PATH]", "begin to count anew", lunfs_ctl_stats, 1, true },
+  { "upgrade", "[PATH | --all]", "go on with the newly installed lunfs, files stay open", lunfs_ctl_upgrade, 0, true },
+  { "saved", "list|inspect|... [NAME]", "data that a mount with state_dir could not flush", lunfs_ctl_saved, 1, true },
   { "flush", "[PATH]", "all that is written is on stable storage when it returns", lunfs_ctl_flush, 0, true },
   { "drain", "[PATH]", "the same, and shows how far it is", lunfs_ctl_drain, 0, true },
   { "logout", "PATH", "flush LUNs and end their sessions; requests fail until login", lunfs_ctl_logout, 1, true },
@@ -35,7 +35,7 @@ static const LunfsCtlCommand commands[] = {
   { "discover", "HOST | URL", "the targets of a portal, in iscsiadm's lines", lunfs_ctl_discover, 1, true },
   { "umount", "PATH", "flush and unmount; says who keeps it busy", lunfs_ctl_umount, 1, true },
   { "check", "[NAME | URL]", "try step by step what a mount would do; nothing is written", lunfs_check_run, 0, false },
-  { "import", "[DIR]", "print open-iscsi's node database as a lunfs.conf", lunfs_import_run, 0, false },
+  { "import", "[DIR]", "print open-iscsi's node database as a lunfs.conf", lunfs_ctl_import, 0, true },
 };
 
 static int
@@ -107,6 +107,16 @@ too_few (const LunfsCtlCommand *command)
   return LUNFS_EXIT_USAGE;
 }
 
+/* @status, unless what was printed has not arrived. */
+static int
+close_output (int status)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return status;
+  fprintf (stderr, "lunfsctl: standard output: %s\n", strerror (errno));
+  return status ? status : LUNFS_EXIT_FAILED;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -132,5 +142,5 @@ main (int argc, char **argv)
   if (argc - 2 < command->min_args && !help)
     return too_few (command);
   status = command->run (argc - 2, argv + 2, &error);
-  return error ? lunfs_ctl_say (error) : status;
+  return close_output (error ? lunfs_ctl_say (error) : status);
 }

@@ -10,12 +10,7 @@
 #include "control/url.h"
 #include "lunfs/error.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PORTALS_MAX 8
 #define NAME_CHARS G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-"
@@ -42,6 +37,15 @@ static const struct {
   { "node.conn[0].iscsi.HeaderDigest", "header_digest", NULL },
 };
 
+/* One line of UTF-8, whatever names of files and values are. */
+static void
+put_comment (Import *im, const char *kind, const char *text)
+{
+  g_autofree char *line = g_utf8_make_valid (text, -1);
+
+  g_string_append_printf (im->out, "# %s%s\n", kind, g_strdelimit (line, "\r\n", ' '));
+}
+
 static void G_GNUC_PRINTF (2, 3) warn (Import *im, const char *format, ...)
 {
   va_list args;
@@ -49,8 +53,7 @@ static void G_GNUC_PRINTF (2, 3) warn (Import *im, const char *format, ...)
   g_autofree char *text = g_strdup_vprintf (format, args);
   va_end (args);
 
-  g_strdelimit (text, "\r\n", ' ');
-  g_string_append_printf (im->out, "# warning: %s\n", text);
+  put_comment (im, "warning: ", text);
 }
 
 /* ---- values ---- */
@@ -283,7 +286,8 @@ put_target (Import *im, unsigned first, bool *taken)
   g_autofree char *portals = NULL, *name = NULL;
 
   taken[first] = true;
-  g_string_append_printf (im->out, "\n# %s\n", r->path);
+  g_string_append_c (im->out, '\n');
+  put_comment (im, "", r->path);
   if (!target || !lunfs_iscsi_name_valid (target)) {
     warn (im, "%s is left out: node.name is not an iSCSI name", r->path);
     return;
@@ -303,9 +307,10 @@ put_target (Import *im, unsigned first, bool *taken)
 static void
 put_portal (Import *im, const LunfsNodeRecord *r)
 {
-  g_autofree char *portal = NULL, *name = NULL;
+  g_autofree char *portal = NULL, *name = NULL, *what = g_strconcat (r->path, ": whatever this portal offers", NULL);
 
-  g_string_append_printf (im->out, "\n# %s: whatever this portal offers\n", r->path);
+  g_string_append_c (im->out, '\n');
+  put_comment (im, "", what);
   portal = portal_of (im, r, "discovery.sendtargets.address", "discovery.sendtargets.port");
   if (!portal)
     return;
@@ -352,99 +357,4 @@ GPtrArray *
 lunfs_import_secrets_new (void)
 {
   return g_ptr_array_new_with_free_func (secret_free);
-}
-
-/* ---- the command ---- */
-
-typedef struct {
-  const char *dir, *output;
-  LunfsImportConf conf;
-} Command;
-
-static bool
-write_new (const char *path, const char *text, int mode, GError **error)
-{
-  int fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-  FILE *file = fd < 0 ? NULL : fdopen (fd, "w");
-  bool ok = file && fputs (text, file) >= 0 && fflush (file) == 0 && fsync (fd) == 0;
-  int err = errno;
-
-  if (file)
-    ok &= fclose (file) == 0;
-  if (!ok)
-    g_set_error (error, LUNFS_ERROR, err == EEXIST ? LUNFS_EXIT_EXISTS : lunfs_exit_of_path (err), "%s: %s%s", path,
-                 g_strerror (err), err == EEXIST ? "; import never overwrites: name another, or remove it" : "");
-  return ok;
-}
-
-static bool
-take_arguments (Command *cmd, int argc, char **argv, GError **error)
-{
-  const struct {
-    const char *name;
-    const char **value;
-  } options[] = {
-    { "--output", &cmd->output },
-    { "--credentials-dir", &cmd->conf.credentials_dir },
-    { "--mountpoint-dir", &cmd->conf.mountpoint_dir },
-  };
-
-  for (int i = 0; i < argc; i++) {
-    bool known = *argv[i] != '-' && !cmd->dir;
-
-    if (known)
-      cmd->dir = argv[i];
-    for (size_t o = 0; o < G_N_ELEMENTS (options) && !known; o++) {
-      size_t len = strlen (options[o].name);
-
-      known = strncmp (argv[i], options[o].name, len) == 0 && (argv[i][len] == '=' || (!argv[i][len] && i + 1 < argc));
-      if (known)
-        *options[o].value = argv[i][len] ? argv[i] + len + 1 : argv[++i];
-    }
-    if (!known) {
-      g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE,
-                   "import: '%s' is none of [DIR] --output FILE, --credentials-dir DIR, --mountpoint-dir DIR", argv[i]);
-      return false;
-    }
-  }
-  return true;
-}
-
-static const char *
-usual_dir (void)
-{
-  return g_file_test ("/var/lib/iscsi/nodes", G_FILE_TEST_IS_DIR)
-                 && !g_file_test ("/etc/iscsi/nodes", G_FILE_TEST_IS_DIR)
-             ? "/var/lib/iscsi"
-             : "/etc/iscsi";
-}
-
-int
-lunfs_import_run (int argc, char **argv, GError **error)
-{
-  Command cmd = { 0 };
-  g_autoptr (LunfsNodeDb) db = NULL;
-  g_autoptr (GPtrArray) secrets = lunfs_import_secrets_new ();
-  g_autofree char *credentials = NULL, *mountpoints = NULL, *text = NULL;
-
-  if (take_arguments (&cmd, argc, argv, error))
-    db = lunfs_nodedb_read (cmd.dir ? cmd.dir : usual_dir (), error);
-  if (!db)
-    return LUNFS_EXIT_USAGE;
-  if (cmd.conf.credentials_dir)
-    cmd.conf.credentials_dir = credentials = g_canonicalize_filename (cmd.conf.credentials_dir, NULL);
-  if (cmd.conf.mountpoint_dir)
-    cmd.conf.mountpoint_dir = mountpoints = g_canonicalize_filename (cmd.conf.mountpoint_dir, NULL);
-  text = lunfs_import_text (db, &cmd.conf, secrets);
-  for (unsigned i = 0; i < secrets->len; i++) {
-    const LunfsImportSecret *secret = secrets->pdata[i];
-
-    if (!write_new (secret->path, secret->text, 0600, error))
-      return LUNFS_EXIT_FAILED;
-  }
-  if (strstr (text, "# warning: "))
-    fputs ("lunfsctl: not all could be imported: see the comments '# warning:'\n", stderr);
-  if (!cmd.output)
-    return fputs (text, stdout) < 0 || fflush (stdout) != 0 ? LUNFS_EXIT_FAILED : LUNFS_EXIT_OK;
-  return write_new (cmd.output, text, 0644, error) ? LUNFS_EXIT_OK : LUNFS_EXIT_FAILED;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lunfsctl import: open-iscsi's database (nodedb.h) as a lunfs.conf.  What cannot be said there stands in it as a comment
- * "# warning: ...".  Never overwrites a file; secrets go to files of their own, and only if asked for. */
+ * "# warning: ...".  Secrets are for files of their own, and only if asked for.  The command is ctl/import.c. */
 #ifndef LUNFS_IMPORT_H
 #define LUNFS_IMPORT_H
 
@@ -18,8 +18,5 @@ typedef struct {
 /* The text of lunfs.conf; @secrets gets LunfsImportSecret.  Pure. */
 char *lunfs_import_text (const LunfsNodeDb *db, const LunfsImportConf *conf, GPtrArray *secrets);
 GPtrArray *lunfs_import_secrets_new (void); /* wipes what it frees */
-
-/* [DIR] [--output FILE] [--credentials-dir DIR] [--mountpoint-dir DIR] */
-int lunfs_import_run (int argc, char **argv, GError **error);
 
 #endif

@@ -7,7 +7,12 @@
 #include "lunfs/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD_MAX_BYTES (1 << 20)
 
 LunfsNodeRecord *
 lunfs_node_record_parse (const char *path, const char *text)
@@ -47,18 +52,36 @@ lunfs_node_record_get (const LunfsNodeRecord *r, const char *name)
   return value && *value && !g_str_equal (value, "<empty>") ? value : NULL;
 }
 
+/* A copy to be wiped. */
+static char *
+read_text (const char *path, GError **error)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  g_autoptr (GMappedFile) map = NULL;
+  struct stat st;
+
+  if (fd < 0 || fstat (fd, &st) < 0)
+    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", g_strerror (errno));
+  else if (!S_ISREG (st.st_mode) || st.st_size > RECORD_MAX_BYTES)
+    g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "not a regular file of at most %d KiB",
+                 RECORD_MAX_BYTES >> 10);
+  else
+    map = g_mapped_file_new_from_fd (fd, FALSE, error);
+  if (fd >= 0)
+    close (fd);
+  return map ? g_strndup (g_mapped_file_get_contents (map), g_mapped_file_get_length (map)) : NULL;
+}
+
 static LunfsNodeRecord *
 read_record (LunfsNodeDb *db, const char *dir, const char *path)
 {
   g_autofree char *full = g_build_filename (dir, path, NULL);
   g_autoptr (GError) why = NULL;
-  LunfsNodeRecord *r = NULL;
-  char *text = NULL;
+  char *text = read_text (full, &why);
+  LunfsNodeRecord *r = why ? NULL : lunfs_node_record_parse (path, text ? text : "");
 
-  if (g_file_get_contents (full, &text, NULL, &why))
-    r = lunfs_node_record_parse (path, text);
-  else
-    g_ptr_array_add (db->warnings, g_strdup_printf ("%s cannot be read%s", path, strrchr (why->message, ':')));
+  if (why)
+    g_ptr_array_add (db->warnings, g_strdup_printf ("%s cannot be read: %s", path, why->message));
   lunfs_secret_free (text);
   return r;
 }

@@ -19,7 +19,7 @@ static const char *const state_words[] = { "waits", "refused", "approved", "writ
 typedef struct {
   char *dir, *name; /* name NULL: none given */
   int lun;          /* index in the file; -1 = all */
-  bool json, yes;
+  gboolean json, yes;
 } Asked;
 
 static bool
@@ -55,32 +55,21 @@ take_name (Asked *asked, const char *given)
     *strrchr (asked->name, '.') = '\0';
 }
 
+/* What follows the verb. */
 static bool
 parse (int argc, char **argv, Asked *asked, GError **error)
 {
-  asked->dir = default_dir ();
-  asked->lun = -1;
-  for (int i = 0; i < argc; i++) {
-    const char *a = argv[i];
-    char *end;
+  guint64 lun;
 
-    if (strcmp (a, "--json") == 0) {
-      asked->json = true;
-    } else if (strcmp (a, "--yes") == 0) {
-      asked->yes = true;
-    } else if (g_str_has_prefix (a, "--state-dir=") || (strcmp (a, "--state-dir") == 0 && i + 1 < argc)) {
-      g_free (asked->dir);
-      asked->dir = g_strdup (a[11] ? a + 12 : argv[++i]);
-    } else if (*a == '-') {
-      return usage (error, "unknown option");
-    } else if (!asked->name) {
-      take_name (asked, a);
-    } else {
-      asked->lun = (int) g_ascii_strtoull (a, &end, 10);
-      if (*end || asked->lun < 0 || asked->lun >= LUNFS_ARENA_LUNS)
-        return usage (error, "LUN is a number that inspect prints");
-    }
-  }
+  asked->lun = -1;
+  if (!asked->dir)
+    asked->dir = default_dir ();
+  if (argc > 0)
+    take_name (asked, argv[0]);
+  if (argc > 1 && !g_ascii_string_to_unsigned (argv[1], 10, 0, LUNFS_ARENA_LUNS - 1, &lun, NULL))
+    return usage (error, "LUN is a number that inspect prints");
+  if (argc > 1)
+    asked->lun = (int) lun;
   return true;
 }
 
@@ -350,24 +339,36 @@ discard (const Asked *asked, GError **error)
   return status;
 }
 
+static int
+run (const char *verb, const Asked *asked, GError **error)
+{
+  if (strcmp (verb, "list") == 0)
+    return list (asked, error);
+  if (strcmp (verb, "inspect") == 0)
+    return inspect (asked, error);
+  if (strcmp (verb, "replay") == 0)
+    return decide (asked, LUNFS_SAVED_APPROVED, error);
+  if (strcmp (verb, "discard") == 0)
+    return discard (asked, error);
+  usage (error, "what is to be done?");
+  return LUNFS_EXIT_USAGE;
+}
+
 int
 lunfs_ctl_saved (int argc, char **argv, GError **error)
 {
   Asked asked = { 0 };
+  const GOptionEntry entries[] = { { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &asked.dir,
+                                     "where to look [/var/lib/lunfs; ~/.local/share/lunfs]", "DIR" },
+                                   { "json", 0, 0, G_OPTION_ARG_NONE, &asked.json,
+                                     "of list and inspect: an array of objects, an object", NULL },
+                                   { "yes", 0, 0, G_OPTION_ARG_NONE, &asked.yes, "of discard: for ever", NULL },
+                                   { 0 } };
   int status = LUNFS_EXIT_USAGE;
 
-  if (!parse (argc - 1, argv + 1, &asked, error))
-    status = LUNFS_EXIT_USAGE;
-  else if (strcmp (argv[0], "list") == 0)
-    status = list (&asked, error);
-  else if (strcmp (argv[0], "inspect") == 0)
-    status = inspect (&asked, error);
-  else if (strcmp (argv[0], "replay") == 0)
-    status = decide (&asked, LUNFS_SAVED_APPROVED, error);
-  else if (strcmp (argv[0], "discard") == 0)
-    status = discard (&asked, error);
-  else
-    usage (error, "what is to be done?");
+  if (lunfs_ctl_options (&argc, &argv, entries, 3, "list|inspect|replay|discard [NAME [LUN]]", error)
+      && parse (argc - 1, argv + 1, &asked, error))
+    status = run (argc > 0 ? argv[0] : "", &asked, error);
   g_free (asked.dir);
   g_free (asked.name);
   return status;

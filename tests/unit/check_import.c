@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define IQN "iqn.2003-01.org.example:storage.disk1"
@@ -208,6 +209,28 @@ START_TEST (test_many_portals)
 }
 END_TEST
 
+/* Whatever files are called and hold: nothing of it is a line of its own, or no text. */
+START_TEST (test_hostile)
+{
+  LunfsImportConf conf = { 0 };
+  g_autofree char *large = g_strnfill (2 << 20, '#');
+  g_autofree char *fifo = g_build_filename (dir, "nodes", "x", "fifo", NULL);
+  put ("nodes/x/\n[evil]\nportal=h", NODE "iface.net_ifacename = \xff\n");
+  put ("nodes/\xff/y", "node.name = z\n");
+  put ("nodes/x/large", large);
+  put ("nodes/x/empty", "");
+  ck_assert_int_eq (mkfifo (fifo, 0600), 0);
+  g_autofree char *text = import (&conf, NULL);
+
+  ck_assert (g_utf8_validate (text, -1, NULL));
+  ck_assert_ptr_null (strstr (text, "\n[evil]"));
+  ck_assert_ptr_nonnull (strstr (text, "\n[storage.disk1]"));
+  ck_assert_ptr_nonnull (
+      strstr (text, "# warning: nodes/x/large cannot be read: not a regular file of at most 1024 KiB\n"));
+  ck_assert_ptr_nonnull (strstr (text, "# warning: nodes/x/fifo cannot be read: not a regular file"));
+}
+END_TEST
+
 START_TEST (test_nothing)
 {
   g_autoptr (GError) error = NULL;
@@ -230,6 +253,7 @@ main (void)
   tcase_add_test (tc, test_database);
   tcase_add_test (tc, test_secrets);
   tcase_add_test (tc, test_many_portals);
+  tcase_add_test (tc, test_hostile);
   tcase_add_test (tc, test_nothing);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
