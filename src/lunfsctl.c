@@ -129,7 +129,7 @@ main (int argc, char **argv)
   if (argc < 2)
     return usage (stderr, LUNFS_EXIT_USAGE);
   if (asks_for_help (argv[1]) || strcmp (argv[1], "help") == 0)
-    return usage (stdout, LUNFS_EXIT_OK);
+    return close_output (usage (stdout, LUNFS_EXIT_OK));
   if (strcmp (argv[1], "--version") == 0 || strcmp (argv[1], "-V") == 0) {
     puts ("lunfsctl " PACKAGE_VERSION);
     return LUNFS_EXIT_OK;

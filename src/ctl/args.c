@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ASK_TIMEOUT_S 10
+#define TIMEOUT_MAX_S (366 * 86400)
 
 bool
 lunfs_ctl_options (int *argc, char ***argv, const GOptionEntry *entries, int max, const char *arguments, GError **error)
@@ -35,6 +36,15 @@ lunfs_ctl_options (int *argc, char ***argv, const GOptionEntry *entries, int max
     return true;
   g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "'%s' is one argument too many; %s --help says more", (*argv)[max],
                name);
+  return false;
+}
+
+bool
+lunfs_ctl_check_timeout (gint64 timeout_s, gint64 min, GError **error)
+{
+  if (timeout_s >= min && timeout_s <= TIMEOUT_MAX_S)
+    return true;
+  g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE, "--timeout: from %d to %d seconds", (int) min, TIMEOUT_MAX_S);
   return false;
 }
 

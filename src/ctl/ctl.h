@@ -30,6 +30,8 @@ typedef struct {
  * @error: an unknown option or too many arguments. */
 bool lunfs_ctl_options (int *argc, char ***argv, const GOptionEntry *entries, int max, const char *arguments,
                         GError **error);
+/* Of --timeout: @min to a year. */
+bool lunfs_ctl_check_timeout (gint64 timeout_s, gint64 min, GError **error);
 /* {"command": @command} */
 JsonObject *lunfs_ctl_request (const char *command);
 /* Asks each of the mounts meant by argv[0] (none: all).  Returns the answers, JsonObject, each with "mountpoint", "socket" and

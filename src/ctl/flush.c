@@ -254,14 +254,14 @@ run (int argc, char **argv, bool show_progress, GError **error)
   gboolean json = FALSE;
   gint64 timeout_s = 0;
   const GOptionEntry entries[] = {
-    { "timeout", 't', 0, G_OPTION_ARG_INT64, &timeout_s, "give up after that, with status 33", "SECONDS" },
+    { "timeout", 't', 0, G_OPTION_ARG_INT64, &timeout_s, "give up after that, with status 33 [0: never]", "SECONDS" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, "what became of each LUN, as an array of objects", NULL },
     { 0 }
   };
   Flush f = { .terminal = isatty (STDOUT_FILENO) };
   bool ok;
 
-  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "[PATH]", error))
+  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "[PATH]", error) || !lunfs_ctl_check_timeout (timeout_s, 0, error))
     return LUNFS_EXIT_USAGE;
   f.show = show_progress && !json;
   ok = flush_all (&f, argc, argv, timeout_s, error);

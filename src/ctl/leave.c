@@ -63,7 +63,8 @@ lunfs_ctl_logout (int argc, char **argv, GError **error)
   const LunfsControlMount *mount;
   int status = LUNFS_EXIT_OK;
 
-  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !(mounts = lunfs_control_find (argv[0], error)))
+  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !lunfs_ctl_check_timeout (timeout_s, 1, error)
+      || !(mounts = lunfs_control_find (argv[0], error)))
     return LUNFS_EXIT_USAGE;
   mount = mounts->pdata[0];
   path = *mount->inside ? g_build_filename (mount->mountpoint, mount->inside, NULL) : g_strdup (mount->mountpoint);
@@ -173,7 +174,8 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
   LunfsControlMount *mount;
   int err;
 
-  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !(mounts = lunfs_control_find (argv[0], error)))
+  if (!lunfs_ctl_options (&argc, &argv, entries, 1, "PATH", error) || !lunfs_ctl_check_timeout (timeout_s, 1, error)
+      || !(mounts = lunfs_control_find (argv[0], error)))
     return LUNFS_EXIT_USAGE;
   mount = mounts->pdata[0];
   if (*mount->inside) {

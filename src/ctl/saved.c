@@ -7,6 +7,7 @@
 #include "lunfs/error.h"
 #include "supervisor/saved.h"
 
+#include <errno.h>
 #include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static const char *const state_words[] = { "waits", "refused", "approved", "writ
 typedef struct {
   char *dir, *name; /* name NULL: none given */
   int lun;          /* index in the file; -1 = all */
+  bool usual_dir;   /* none given */
   gboolean json, yes;
 } Asked;
 
@@ -62,7 +64,8 @@ parse (int argc, char **argv, Asked *asked, GError **error)
   guint64 lun;
 
   asked->lun = -1;
-  if (!asked->dir)
+  asked->usual_dir = !asked->dir;
+  if (asked->usual_dir)
     asked->dir = default_dir ();
   if (argc > 0)
     take_name (asked, argv[0]);
@@ -254,9 +257,14 @@ static int
 list (const Asked *asked, GError **error)
 {
   int status = LUNFS_EXIT_OK;
-  g_autoptr (GPtrArray) all = lunfs_saved_open_all (asked->dir, false, NULL, say_unusable, &status);
+  g_autoptr (GPtrArray) all = NULL;
   g_autoptr (JsonBuilder) b = json_builder_new ();
 
+  if (access (asked->dir, R_OK | X_OK) < 0 && !(asked->usual_dir && errno == ENOENT)) {
+    g_set_error (error, LUNFS_ERROR, lunfs_exit_of_path (errno), "%s: %s", asked->dir, g_strerror (errno));
+    return LUNFS_EXIT_FAILED;
+  }
+  all = lunfs_saved_open_all (asked->dir, false, NULL, say_unusable, &status);
   json_builder_begin_array (b);
   for (guint i = 0; i < all->len; i++) {
     if (asked->json)
