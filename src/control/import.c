@@ -12,7 +12,6 @@
 
 #include <string.h>
 
-#define PORTALS_MAX 8
 #define NAME_CHARS G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-"
 
 typedef struct {
@@ -173,13 +172,12 @@ static char *
 portal_of (Import *im, const LunfsNodeRecord *r, const char *address_name, const char *port_name)
 {
   const char *address = lunfs_node_record_get (r, address_name), *port = lunfs_node_record_get (r, port_name);
-  g_autofree char *portal = NULL, *url = NULL, *user = NULL, *password = NULL;
+  g_autofree char *portal = NULL;
   LunfsSource source = { 0 };
 
   if (address)
     portal = g_strdup_printf (strchr (address, ':') ? "[%s]:%s" : "%s:%s", address, port ? port : "3260");
-  url = g_strconcat ("iscsi://", portal ? portal : "", NULL);
-  if (!portal || strpbrk (portal, "/@ ,;") || !lunfs_url_parse (url, &source, &user, &password, NULL)) {
+  if (!portal || !lunfs_url_parse_portal (portal, &source)) {
     warn (im, "%s is left out: %s and %s are no portal", r->path, address_name, port_name);
     return NULL;
   }
@@ -264,8 +262,8 @@ collect_portals (Import *im, const char *target, unsigned first, bool *taken)
     portal = portal_of (im, r, "node.conn[0].address", "node.conn[0].port");
     if (!portal || g_ptr_array_find_with_equal_func (list, portal, g_str_equal, NULL)) {
       g_free (portal);
-    } else if (list->len >= PORTALS_MAX) {
-      warn (im, "%s is left out: more than %d portals", r->path, PORTALS_MAX);
+    } else if (list->len >= LUNFS_PORTALS_MAX) {
+      warn (im, "%s is left out: more than %d portals", r->path, LUNFS_PORTALS_MAX);
       g_free (portal);
     } else {
       g_ptr_array_add (list, portal);

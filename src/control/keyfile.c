@@ -17,8 +17,6 @@
 #define DEFAULTS "defaults"
 #define SYSTEM_FILE "/etc/lunfs/lunfs.conf"
 #define FILE_MAX_BYTES (1 << 20)
-#define PORTALS_MAX 8
-#define LUN_MAX 16383
 
 struct LunfsKeyfile {
   char *path;
@@ -115,8 +113,8 @@ take_portal (Entry *e, const char *value, GError **error)
   for (char **item = items; *item; item++) {
     if (!**item)
       continue;
-    if (n++ == PORTALS_MAX)
-      return bad (e, error, "%s: more than %d portals; leave some out", e->key, PORTALS_MAX);
+    if (n++ == LUNFS_PORTALS_MAX)
+      return bad (e, error, "%s: more than %d portals; leave some out", e->key, LUNFS_PORTALS_MAX);
     g_strv_builder_add (builder, *item);
   }
   if (n == 0)
@@ -124,10 +122,9 @@ take_portal (Entry *e, const char *value, GError **error)
   g_strfreev (e->portals);
   e->portals = g_strv_builder_end (builder);
   for (char **portal = e->portals; *portal; portal++) {
-    g_autofree char *url = g_strconcat ("iscsi://", *portal, NULL), *user = NULL, *password = NULL;
     LunfsSource source = { 0 };
 
-    if (strpbrk (*portal, "/@") || !lunfs_url_parse (url, &source, &user, &password, NULL))
+    if (!lunfs_url_parse_portal (*portal, &source))
       return bad (e, error, "%s: '%s' is not HOST or HOST:PORT (an IPv6 address stands in brackets)", e->key, *portal);
     lunfs_source_clear (&source);
   }
@@ -148,7 +145,7 @@ take_lun (Entry *e, const char *value, GError **error)
 {
   GError *why = NULL;
 
-  return lunfs_value_int (e->key, value, 0, LUN_MAX, &e->state->settings->source.lun, &why)
+  return lunfs_value_int (e->key, value, 0, LUNFS_LUN_MAX, &e->state->settings->source.lun, &why)
          || bad_value (e, why, error);
 }
 
@@ -310,10 +307,9 @@ take_group (Entry *e, const char *group, GError **error)
 static void
 take_portals (LunfsSettings *s, char **portals)
 {
-  g_autofree char *url = g_strconcat ("iscsi://", portals[0], NULL), *user = NULL, *password = NULL;
   LunfsSource first = { 0 };
 
-  if (!lunfs_url_parse (url, &first, &user, &password, NULL))
+  if (!lunfs_url_parse_portal (portals[0], &first))
     g_return_if_reached (); /* take_portal has seen it */
   s->source.host = first.host;
   s->source.port = first.port;

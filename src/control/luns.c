@@ -3,12 +3,12 @@
 
 #include "control/luns.h"
 
+#include "control/url.h"
 #include "lunfs/error.h"
 
 #include <string.h>
 
 #define SEPARATORS ",: "
-#define LUN_MAX 16383
 
 /* "3" or "3-5" */
 static bool
@@ -17,8 +17,8 @@ parse_item (const char *item, guint64 *out_first, guint64 *out_last)
   const char *dash = strchr (item, '-');
   g_autofree char *first = dash ? g_strndup (item, (gsize) (dash - item)) : g_strdup (item);
 
-  return g_ascii_string_to_unsigned (first, 10, 0, LUN_MAX, out_first, NULL)
-         && g_ascii_string_to_unsigned (dash ? dash + 1 : first, 10, *out_first, LUN_MAX, out_last, NULL);
+  return g_ascii_string_to_unsigned (first, 10, 0, LUNFS_LUN_MAX, out_first, NULL)
+         && g_ascii_string_to_unsigned (dash ? dash + 1 : first, 10, *out_first, LUNFS_LUN_MAX, out_last, NULL);
 }
 
 bool
@@ -37,7 +37,7 @@ lunfs_luns_check (const char *list, GError **error)
   }
   if (!ok)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_USAGE,
-                 "option luns: '%s' is not a list of LUNs from 0 to %d such as 1:3-5", list, LUN_MAX);
+                 "option luns: '%s' is not a list of LUNs from 0 to %d such as 1:3-5", list, LUNFS_LUN_MAX);
   return ok;
 }
 

@@ -4,18 +4,17 @@
 #include "config.h"
 
 #include "control/resolve.h"
+#include "control/url.h"
 #include "iscsi/address.h"
 
 #include <glib.h>
 #include <string.h>
 
-#define MAX_HOSTS 8
-
 typedef struct {
-  char *hosts[MAX_HOSTS];
-  uint16_t ports[MAX_HOSTS]; /* 0: of the first, whose port the caller knows */
-  char *found[MAX_HOSTS][LUNFS_RESOLVE_MAX];
-  unsigned nfound[MAX_HOSTS];
+  char *hosts[LUNFS_PORTALS_MAX];
+  uint16_t ports[LUNFS_PORTALS_MAX]; /* 0: of the first, whose port the caller knows */
+  char *found[LUNFS_PORTALS_MAX][LUNFS_RESOLVE_MAX];
+  unsigned nfound[LUNFS_PORTALS_MAX];
   unsigned n, next;
   char *error; /* the first one's */
   LunfsResolveDone done;
@@ -88,7 +87,7 @@ lunfs_resolve_all (const char *host, const char *others, LunfsResolveDone done, 
   p->user = user;
   p->hosts[p->n++] = g_strdup (host);
   more = g_strsplit (others, " ", -1);
-  for (char **one = more; *one && p->n < MAX_HOSTS; one++)
+  for (char **one = more; *one && p->n < LUNFS_PORTALS_MAX; one++)
     p->n += lunfs_address_split (*one, &p->hosts[p->n], &p->ports[p->n]) ? 1 : 0;
   ask_next (p);
 }

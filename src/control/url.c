@@ -20,7 +20,6 @@
 #define SCHEME "iscsi://"
 #define SHAPE LUNFS_URL_SHAPE
 #define PORT_DEFAULT 3260
-#define LUN_MAX 16383
 #define NAME_MAX_BYTES 223 /* RFC 7143 4.2.7.1 */
 #define HOST_MAX_BYTES 253
 
@@ -222,8 +221,8 @@ static bool
 parse_lun (const char *text, int *out, GError **error)
 {
   unsigned lun;
-  if (!parse_number (text, LUN_MAX, &lun))
-    return bad (error, "the LUN is not a number from 0 to %d", LUN_MAX);
+  if (!parse_number (text, LUNFS_LUN_MAX, &lun))
+    return bad (error, "the LUN is not a number from 0 to %d", LUNFS_LUN_MAX);
   *out = (int) lun;
   return true;
 }
@@ -295,6 +294,14 @@ lunfs_url_parse (const char *text, LunfsSource *out, char **out_user, char **out
   *out_user = user;
   *out_password = password;
   return true;
+}
+
+bool
+lunfs_url_parse_portal (const char *text, LunfsSource *out)
+{
+  g_autofree char *url = g_strconcat ("iscsi://", text, NULL), *user = NULL, *password = NULL;
+
+  return !strpbrk (text, "/@ ,;\t") && lunfs_url_parse (url, out, &user, &password, NULL);
 }
 
 void

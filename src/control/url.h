@@ -5,12 +5,16 @@
 
 #include "lunfs/settings.h"
 
+#define LUNFS_LUN_MAX 16383
+#define LUNFS_PORTALS_MAX 8 /* of one target or discovery, by lunfs.conf */
 #define LUNFS_URL_SHAPE "expected iscsi://[user@]host[:port][/target[/lun]]"
 
 /* Parse iscsi://[user[%password|:password]@]host[:port][/target[/lun]][/].  @out is filled on success (caller frees with
  * lunfs_source_clear); *out_user, *out_password are NULL if absent, else owned by the caller.
  * @return false with a LUNFS_ERROR / LUNFS_EXIT_USAGE error that quotes the source without its password. */
 bool lunfs_url_parse (const char *text, LunfsSource *out, char **out_user, char **out_password, GError **error);
+/* HOST[:PORT] alone, as it stands in a list of them.  False: it is none. */
+bool lunfs_url_parse_portal (const char *text, LunfsSource *out);
 void lunfs_source_clear (LunfsSource *source);
 /* The canonical text, never with a password; free with g_free. */
 char *lunfs_source_text (const LunfsSource *source, const char *user);
