@@ -3,8 +3,10 @@
 # lunfsctl ls, sessions and status as people read them and as JSON; set for the whole mount; stats reset; exit statuses.
 # shellcheck source=tests/functional/functions.sh
 . "${top_srcdir:?}/tests/functional/functions.sh"
-requires_root
+private_mounts
 requires jq
+mkdir -p /run/lunfs
+mount -t tmpfs -o mode=755 tmpfs /run/lunfs # other tests' mounts are not ours to list
 
 start_target
 add_target one
