@@ -106,7 +106,8 @@ checked (LunfsSession *s, const LunfsReserveReport *report)
     return;
   }
   if (report->anew) { /* until now the target may have refused to say some of what the probe asks for */
-    lunfs_notice ("%s: registered again with key 0x%" G_GINT64_MODIFIER "x", lunfs_session_label (s), s->wish->key);
+    if (s->wish->key)
+      lunfs_notice ("%s: registered again with key 0x%" G_GINT64_MODIFIER "x", lunfs_session_label (s), s->wish->key);
     s->hold_checked = true;
     lunfs_session_probe (s);
     return;

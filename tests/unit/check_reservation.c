@@ -416,7 +416,185 @@ START_TEST (test_race)
 }
 END_TEST
 
+/* ... and nobody hears of that registration's answer: it is there, but it is not the one that we had. */
+static bool
+preempt_and_cut (const uint8_t *cdb)
+{
+  static unsigned registers;
+
+  if (!cdb) {
+    registers = 0;
+  } else if (is_our_register (cdb) && registers++ == 0) {
+    preempt_now (cdb);
+    return false;
+  }
+  return cdb && is_our_register (cdb);
+}
+
+START_TEST (test_race_cut)
+{
+  LunfsRamFault fault = { .match = preempt_and_cut, .kind = LUNFS_RAM_DROP_AFTER, .times = 1 };
+
+  new_nexus = _i & 1;
+  begin ();
+  lunfs_ram_conf (row.ram)->persist = _i & 2;
+  ck_assert_int_eq (take (OURS, new_nexus ? LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY : 0), LUNFS_RESERVE_OK);
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  preempt_now (NULL);
+  preempt_and_cut (NULL);
+  lunfs_ram_fault (row.ram, &fault);
+  lose_session ();
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), new_nexus); /* a nexus that is gone cannot take it back */
+  must_be (LUNFS_LOST_PREEMPTED);
+  lose_session ();
+  must_be (LUNFS_LOST_PREEMPTED);
+  row_free (&row);
+}
+END_TEST
+
+/* The same without a preemption: nobody is fenced for a registration that came twice, whatever others do meanwhile. */
+static bool
+other_and_cut (const uint8_t *cdb)
+{
+  static bool was;
+
+  if (!cdb)
+    was = false;
+  if (!cdb || !is_our_register (cdb))
+    return false;
+  if (was)
+    lunfs_ram_other_registers (row.ram, THEIRS);
+  was = true;
+  return true;
+}
+
+START_TEST (test_join_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = other_and_cut, .skip = 1, .kind = kinds[_i & 1], .times = 3 };
+
+  new_nexus = true;
+  begin ();
+  ck_assert_int_eq (take (OURS, _i & 2 ? LUNFS_PR_WRITE_EXCLUSIVE : 0), LUNFS_RESERVE_OK);
+  other_and_cut (NULL);
+  lunfs_ram_fault (row.ram, &fault);
+  lose_session ();
+  row_run (&row, 20 * SECOND, 1000);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), 1);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
 /* ---- any command may fail, or be the last one of its session ---- */
+
+static void
+write_dirty (void)
+{
+  memset (data, 'o', BS);
+  ck_assert_int_eq (io (LUNFS_OP_WRITE), 0);
+  row_run (&row, SECOND, 1000);
+}
+
+static void
+must_have_kept (void)
+{
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.takings, 0);
+  ck_assert_int_eq (io (LUNFS_OP_FLUSH), 0);
+  ck_assert_uint_eq (lunfs_ram_data (row.ram)[0], 'o');
+  must_be (LUNFS_LOST_NOT);
+}
+
+/* What a reserve without an end has left at the target does not keep ourselves out: it is ended, and nothing is lost. */
+START_TEST (test_take_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = kinds[_i & 1], .skip = (_i >> 1) & 1 };
+  bool nothing = (_i & 3) == 0;
+
+  new_nexus = _i & 4;
+  begin_with (LUNFS_CACHE_WRITEBACK);
+  lunfs_ram_conf (row.ram)->wce = true;
+  lose_session ();
+  write_dirty ();
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_GONE);
+  must_have_kept ();
+  ck_assert_uint_eq (wish.key, nothing ? 0 : OURS);
+  ck_assert_uint_eq (holder (), wish.key);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, 0), !nothing);
+  lose_session ();
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
+/* The same where another one holds it: his answer did not reach us. */
+START_TEST (test_take_cut_in_vain)
+{
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = LUNFS_RAM_DROP_AFTER, .skip = (unsigned) _i >> 1 };
+
+  new_nexus = _i & 1;
+  begin ();
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  ck_assert (lunfs_ram_other_reserves (row.ram, LUNFS_PR_WRITE_EXCLUSIVE));
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_GONE);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (wish.key, 0);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), 0);
+  ck_assert_uint_eq (holder (), THEIRS);
+  row_free (&row);
+}
+END_TEST
+
+/* Registered before: what came of it is ours, and moves on with us. */
+START_TEST (test_reserve_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = kinds[_i & 1], .skip = 1 };
+  unsigned type;
+
+  new_nexus = _i & 2;
+  begin_with (LUNFS_CACHE_WRITEBACK);
+  lunfs_ram_conf (row.ram)->wce = true;
+  lose_session ();
+  ck_assert_int_eq (take (OURS, 0), LUNFS_RESERVE_OK);
+  write_dirty ();
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_EXCLUSIVE_ACCESS), LUNFS_RESERVE_GONE);
+  must_have_kept ();
+  ck_assert_uint_eq (lunfs_ram_holder (row.ram, &type), _i & 1 ? OURS : 0);
+  ck_assert_uint_eq (wish.type, type);
+  lose_session ();
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
+START_TEST (test_preempt_cut)
+{
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = LUNFS_RAM_DROP_AFTER };
+
+  new_nexus = _i;
+  begin ();
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  ck_assert (lunfs_ram_other_reserves (row.ram, LUNFS_PR_EXCLUSIVE_ACCESS));
+  ck_assert_int_eq (take (OURS, 0), LUNFS_RESERVE_OK);
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (preempt (THEIRS), LUNFS_RESERVE_GONE);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (holder (), OURS);
+  ck_assert_uint_eq (wish.type, LUNFS_PR_EXCLUSIVE_ACCESS);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
 
 START_TEST (test_cut)
 {
@@ -500,7 +678,13 @@ main (void)
   tcase_add_loop_test (tc, test_preempted, 0, 8);
   tcase_add_loop_test (tc, test_preempted_dirty, 0, 2);
   tcase_add_loop_test (tc, test_race, 0, 2);
+  tcase_add_loop_test (tc, test_race_cut, 0, 4);
+  tcase_add_loop_test (tc, test_join_cut, 0, 4);
   tcase_add_loop_test (tc, test_cut, 0, 2);
+  tcase_add_loop_test (tc, test_take_cut, 0, 8);
+  tcase_add_loop_test (tc, test_take_cut_in_vain, 0, 6);
+  tcase_add_loop_test (tc, test_reserve_cut, 0, 4);
+  tcase_add_loop_test (tc, test_preempt_cut, 0, 2);
   tcase_add_loop_test (tc, test_release_cut, 0, 4);
   tcase_add_test (tc, test_forgotten_key);
   suite_add_tcase (suite, tc);
