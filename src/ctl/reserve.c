@@ -119,6 +119,7 @@ run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
   g_autoptr (JsonObject) state = lunfs_ctl_request ("reserve-state");
   unsigned left;
 
+  json_object_set_string_member (state, "what", lunfs_ctl_text (request, "what"));
   j->results = json_array_new ();
   j->asked = lunfs_ctl_ask (argc, argv, request, &j->status, error);
   if (!j->asked)
