@@ -246,6 +246,12 @@ lunfs_reservation_busy (const LunfsReservation *r)
   return r->running || r->in_flight;
 }
 
+bool
+lunfs_reservation_looks (const LunfsReservation *r)
+{
+  return r->job.what == LUNFS_RESERVE_KEYS;
+}
+
 int64_t
 lunfs_reservation_since_us (const LunfsReservation *r)
 {

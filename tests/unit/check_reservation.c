@@ -218,6 +218,43 @@ START_TEST (test_keys)
 }
 END_TEST
 
+static bool
+begin_job (LunfsReserveWhat what)
+{
+  LunfsReserveJob job = { .what = what, .key = OURS, .type = LUNFS_PR_WRITE_EXCLUSIVE };
+  g_autoptr (GError) error = NULL;
+
+  return lunfs_session_reserve (row.session, &job, &error);
+}
+
+/* Who looks and who changes wait for each other; two of a kind do not. */
+START_TEST (test_two_jobs)
+{
+  LunfsReserveWhat first = _i ? LUNFS_RESERVE_KEYS : LUNFS_RESERVE_TAKE;
+  LunfsReserveWhat second = _i ? LUNFS_RESERVE_TAKE : LUNFS_RESERVE_KEYS;
+
+  begin ();
+  ck_assert (begin_job (first));
+  ck_assert (!begin_job (first));
+  ck_assert (begin_job (second));
+  ck_assert (!begin_job (second));
+  ck_assert (!begin_job (first));
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.reserved, 2);
+  ck_assert_int_eq (row.report.outcome, LUNFS_RESERVE_OK);
+  ck_assert_uint_eq (holder (), OURS);
+  must_be (LUNFS_LOST_NOT);
+  ck_assert (begin_job (LUNFS_RESERVE_KEYS)); /* ... and a session that is lost ends both */
+  ck_assert (begin_job (LUNFS_RESERVE_RELEASE));
+  lose_session ();
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.reserved, 4);
+  ck_assert_int_eq (row.report.outcome, LUNFS_RESERVE_GONE);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
 /* Two of a cluster say the same: one holds it, the other is registered, which is as good. */
 START_TEST (test_shared)
 {
@@ -671,6 +708,7 @@ main (void)
   tcase_add_loop_test (tc, test_take_and_release, 0, 2);
   tcase_add_test (tc, test_refused);
   tcase_add_test (tc, test_keys);
+  tcase_add_loop_test (tc, test_two_jobs, 0, 2);
   tcase_add_loop_test (tc, test_shared, 0, 2);
   tcase_add_loop_test (tc, test_lost_session, 0, 2);
   tcase_add_loop_test (tc, test_successor, 0, 2);
