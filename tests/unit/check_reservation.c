@@ -526,6 +526,58 @@ END_TEST
 
 /* ---- any command may fail, or be the last one of its session ---- */
 
+/* At any command about reservations after a loss of the session: a preemption, and another loss. */
+static struct {
+  unsigned count, preempt_at, cut_at[2];
+} any;
+
+static bool
+any_command (const uint8_t *cdb)
+{
+  if ((cdb[0] & 0xfe) != 0x5e)
+    return false;
+  any.count++;
+  if (any.count == any.preempt_at)
+    lunfs_ram_other_preempts (row.ram, OURS, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
+  return any.count == any.cut_at[0] || any.count == any.cut_at[1];
+}
+
+START_TEST (test_any_order)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  static const unsigned types[] = { 0, LUNFS_PR_WRITE_EXCLUSIVE, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY };
+  LunfsRamFault fault = { .match = any_command, .kind = kinds[_i & 1], .times = 2 };
+
+  new_nexus = _i & 2;
+  for (unsigned n = 0; n < 10 * 8; n++) {
+    unsigned at = 1 + n % 10, cut = 1 + n / 10;
+
+    begin ();
+    lunfs_ram_conf (row.ram)->persist = _i & 4;
+    ck_assert_int_eq (take (OURS, types[n % 3]), LUNFS_RESERVE_OK);
+    lunfs_ram_other_registers (row.ram, THEIRS);
+    memset (&any, 0, sizeof any);
+    any.preempt_at = at;
+    any.cut_at[0] = cut;
+    any.cut_at[1] = cut + n % 5;
+    lunfs_ram_fault (row.ram, &fault);
+    lose_session ();
+    row_run (&row, 10 * SECOND, 1000);
+    if (any.count < at) { /* not yet */
+      must_be (LUNFS_LOST_NOT);
+      lunfs_ram_other_preempts (row.ram, OURS, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
+      io (LUNFS_OP_READ); /* brings the unit attention */
+      row_run (&row, 10 * SECOND, 1000);
+    }
+    lose_session ();
+    ck_assert_msg (wish.lost, "a preemption at command %u, and a cut at %u and %u, went unnoticed", at, cut,
+                   any.cut_at[1]);
+    ck_assert_int_eq (io (LUNFS_OP_WRITE), -EBADE);
+    row_free (&row);
+  }
+}
+END_TEST
+
 static void
 write_dirty (void)
 {
@@ -719,6 +771,7 @@ main (void)
   tcase_add_loop_test (tc, test_race_cut, 0, 4);
   tcase_add_loop_test (tc, test_join_cut, 0, 4);
   tcase_add_loop_test (tc, test_cut, 0, 2);
+  tcase_add_loop_test (tc, test_any_order, 0, 8);
   tcase_add_loop_test (tc, test_take_cut, 0, 8);
   tcase_add_loop_test (tc, test_take_cut_in_vain, 0, 6);
   tcase_add_loop_test (tc, test_reserve_cut, 0, 4);
