@@ -116,15 +116,23 @@ typedef enum {
   LUNFS_LOST_HELD,      /* it stands, but another initiator holds the reservation that was asked for */
 } LunfsReservationLoss;
 
+/* What was begun, and may have come to its end unheard: LunfsArenaReservation.begun.  Set before the command is sent. */
+enum {
+  LUNFS_BEGUN_LEAVING = 1, /* unregistering */
+  LUNFS_BEGUN_TAKING = 2,  /* a reservation: one that our key holds is what was asked for */
+  LUNFS_BEGUN_JOINING = 4, /* registration of a new nexus: our key may be there though .generation's was removed */
+  LUNFS_BEGUN_FIRST = 8,   /* the first registration: if our key is not there, nothing came of it */
+};
+
 /* The persistent reservation that lunfsctl was asked for (session/reservation.h). */
 typedef struct {
   uint64_t key;        /* of our registration; 0 = none was asked for.  Published last, withdrawn first */
   uint64_t lost_to;    /* whose key holds the reservation; 0 = nobody's, or it is not known */
-  uint32_t generation; /* PRGENERATION when we were registered last */
+  uint32_t generation; /* PRGENERATION when we were last known to be registered */
   uint8_t type;        /* LUNFS_PR_*; 0 = registered, and no more */
   uint8_t persists;    /* the target keeps it over a loss of power */
   uint8_t lost;        /* LunfsReservationLoss */
-  uint8_t leaving;     /* it is being given up */
+  uint8_t begun;       /* LUNFS_BEGUN_* */
 } LunfsArenaReservation;
 
 /* A LUN that has been seen: keeps its index (node id, ISID) for the life of the mount. */

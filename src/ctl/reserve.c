@@ -105,6 +105,7 @@ run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
   gint64 until_us = g_get_monotonic_time () + LIMIT_S * G_USEC_PER_SEC;
   unsigned left;
 
+  json_object_set_string_member (state, "what", lunfs_ctl_text (request, "what"));
   j->results = json_array_new ();
   j->asked = lunfs_ctl_ask (argc, argv, request, &j->status, error);
   if (!j->asked)
@@ -255,19 +256,39 @@ count_lost (JsonObject *mount, JsonObject *target, JsonObject *lun, void *n)
   *(unsigned *) n += strcmp (lunfs_ctl_lun_state (lun), "preempted") == 0;
 }
 
+typedef struct {
+  bool ok;
+  GError **error;
+} FlushEach;
+
+static void
+flush_unless_lost (JsonObject *mount, JsonObject *target, JsonObject *lun, void *user)
+{
+  FlushEach *each = user;
+  g_autofree char *path = lunfs_ctl_lun_path (mount, lun);
+
+  if (each->ok && strcmp (lunfs_ctl_lun_state (lun), "preempted") != 0)
+    each->ok = lunfs_ctl_flush_path (path, FLUSH_TIMEOUT_S, each->error);
+}
+
 /* What is written back once others may write would overwrite theirs.  Of a LUN that was preempted nothing is left to write. */
 static bool
 flush (char **argv, GError **error)
 {
   int status;
   unsigned nlost = 0;
+  FlushEach each = { true, error };
   g_autoptr (GPtrArray) mounts = lunfs_ctl_statuses (1, argv, &status, error);
 
   for (unsigned i = 0; mounts && i < mounts->len; i++)
     lunfs_ctl_each_lun (mounts->pdata[i], count_lost, &nlost);
   if (!mounts)
     return false;
-  if (nlost > 0 || lunfs_ctl_flush_path (argv[0], FLUSH_TIMEOUT_S, error))
+  if (nlost == 0)
+    each.ok = lunfs_ctl_flush_path (argv[0], FLUSH_TIMEOUT_S, error);
+  for (unsigned i = 0; nlost > 0 && i < mounts->len; i++)
+    lunfs_ctl_each_lun (mounts->pdata[i], flush_unless_lost, &each);
+  if (each.ok)
     return true;
   g_prefix_error (error, "not released (--force does so all the same): ");
   return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the reservation that lunfsctl was asked for means for the session: after each probe it is looked for (a CHECK, between
  * PROBE and RECOVER), and if it is lost nothing is written until the user has decided.  His commands run while the session is
- * up, one at a time; one that comes during a recheck waits for its end. */
+ * up, one at a time; one that comes during a recheck waits for its end, and a look at the keys and a change wait for each other. */
 #include "config.h"
 
 #include "session/session-private.h"
@@ -106,7 +106,8 @@ checked (LunfsSession *s, const LunfsReserveReport *report)
     return;
   }
   if (report->anew) { /* until now the target may have refused to say some of what the probe asks for */
-    lunfs_notice ("%s: registered again with key 0x%" G_GINT64_MODIFIER "x", lunfs_session_label (s), s->wish->key);
+    if (s->wish->key)
+      lunfs_notice ("%s: registered again with key 0x%" G_GINT64_MODIFIER "x", lunfs_session_label (s), s->wish->key);
     s->hold_checked = true;
     lunfs_session_probe (s);
     return;
@@ -147,6 +148,7 @@ commanded (LunfsSession *s, const LunfsReserveJob *job, const LunfsReserveReport
   if (report->changed && report->outcome != LUNFS_RESERVE_GONE)
     lunfs_session_recheck (s, "its reservation was changed by lunfsctl");
   s->events.reserved (s->user, job, report);
+  lunfs_hold_serve (s);
   if (s->active.length == 0)
     lunfs_session_drained (s);
 }
@@ -216,6 +218,15 @@ is_allowed (const LunfsSession *s, const LunfsReserveJob *job, GError **error)
   }
 }
 
+static bool
+is_another_in_the_way (const LunfsSession *s, const LunfsReserveJob *job)
+{
+  if (s->job_waits)
+    return true;
+  return s->state == LUNFS_SESSION_UP && lunfs_reservation_busy (s->reservation)
+         && lunfs_reservation_looks (s->reservation) == (job->what == LUNFS_RESERVE_KEYS);
+}
+
 bool
 lunfs_session_reserve (LunfsSession *s, const LunfsReserveJob *job, GError **error)
 {
@@ -227,7 +238,7 @@ lunfs_session_reserve (LunfsSession *s, const LunfsReserveJob *job, GError **err
                  lunfs_session_state_name (s->state));
     return false;
   }
-  if (s->job_waits || (s->state == LUNFS_SESSION_UP && lunfs_reservation_busy (s->reservation)))
+  if (is_another_in_the_way (s, job))
     return refuse (error, LUNFS_EXIT_BUSY, "another command about its reservation is under way");
   if (!is_allowed (s, job, error))
     return false;
@@ -240,7 +251,8 @@ lunfs_session_reserve (LunfsSession *s, const LunfsReserveJob *job, GError **err
 void
 lunfs_hold_serve (LunfsSession *s)
 {
-  if (!s->job_waits || s->state != LUNFS_SESSION_UP || s->recheck || s->teardown.queued)
+  if (!s->job_waits || !s->transport || s->state != LUNFS_SESSION_UP || s->recheck || s->teardown.queued || s->leaving
+      || s->logged_out || s->stopping || lunfs_reservation_busy (s->reservation))
     return;
   s->job_waits = false;
   lunfs_reservation_start (s->reservation, s->transport, &s->job);

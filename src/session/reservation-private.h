@@ -49,7 +49,10 @@ struct LunfsReservation {
   bool persists;   /* registered with APTPL */
   unsigned before; /* registrations with our key at the beginning of the round */
   uint32_t before_generation;
-  bool leaving; /* CHECK goes on with the release that was begun */
+  bool leaving;               /* CHECK goes on with the release that was begun */
+  bool leftover;              /* our key is there, but came after the preemption: it is taken back */
+  LunfsReserveOutcome undone; /* after UNDO: why */
+  const char *undone_text;
   uint8_t param[LUNFS_PR_PARAM_BYTES];
   uint8_t *answer; /* NULL between jobs */
   size_t answer_len;

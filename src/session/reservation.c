@@ -214,9 +214,10 @@ lunfs_reservation_start (LunfsReservation *r, LunfsTransport *transport, const L
   r->report = (LunfsReserveReport){ 0 };
   r->answer = g_malloc (ANSWER_BYTES);
   r->key = job->what == LUNFS_RESERVE_TAKE ? job->key : wish->key;
-  r->type = wish->key ? wish->type : 0;
+  r->leaving = job->what == LUNFS_RESERVE_CHECK && (wish->begun & LUNFS_BEGUN_LEAVING);
+  r->type = wish->key && !r->leaving ? wish->type : 0;
   r->persists = wish->persists;
-  r->leaving = job->what == LUNFS_RESERVE_CHECK && wish->leaving;
+  r->leftover = false;
   if (job->what == LUNFS_RESERVE_TAKE)
     r->type = job->type ? job->type : ours ? wish->type : 0;
   else if (job->what == LUNFS_RESERVE_PREEMPT && job->type)
@@ -243,6 +244,12 @@ bool
 lunfs_reservation_busy (const LunfsReservation *r)
 {
   return r->running || r->in_flight;
+}
+
+bool
+lunfs_reservation_looks (const LunfsReservation *r)
+{
+  return r->job.what == LUNFS_RESERVE_KEYS;
 }
 
 int64_t

@@ -77,6 +77,7 @@ void lunfs_reservation_free (LunfsReservation *r); /* not while a command is at 
 /* Not while a job runs. */
 void lunfs_reservation_start (LunfsReservation *r, LunfsTransport *transport, const LunfsReserveJob *job);
 bool lunfs_reservation_busy (const LunfsReservation *r);
+bool lunfs_reservation_looks (const LunfsReservation *r); /* the job is, or was, LUNFS_RESERVE_KEYS */
 /* The transport is about to be closed: the job ends with GONE. */
 void lunfs_reservation_abort (LunfsReservation *r);
 /* When the command in flight was sent (lane clock, us); 0 if none. */

@@ -36,6 +36,18 @@ lose (LunfsReservation *r, LunfsReservationLoss why, uint64_t to)
 }
 
 static void
+begin (LunfsArenaReservation *wish, uint8_t what)
+{
+  __atomic_store_n (&wish->begun, (uint8_t) (wish->begun | what), __ATOMIC_RELEASE);
+}
+
+static void
+settle (LunfsArenaReservation *wish, uint8_t what)
+{
+  __atomic_store_n (&wish->begun, (uint8_t) (wish->begun & ~what), __ATOMIC_RELEASE);
+}
+
+static void
 forget (LunfsArenaReservation *wish)
 {
   __atomic_store_n (&wish->key, 0, __ATOMIC_RELEASE);
@@ -52,9 +64,52 @@ publish (LunfsReservation *r)
   wish->type = (uint8_t) r->type;
   wish->persists = r->persists;
   wish->lost_to = 0;
-  wish->leaving = false;
+  __atomic_store_n (&wish->begun, 0, __ATOMIC_RELEASE);
   __atomic_store_n (&wish->lost, LUNFS_LOST_NOT, __ATOMIC_RELEASE);
   __atomic_store_n (&wish->key, r->key, __ATOMIC_RELEASE);
+}
+
+/* TAKE, before the first command that changes something.  A reservation that our dead nexus holds, and of which nothing is
+ * known here, would keep ourselves out: what is dirty would be given up. */
+static void
+begin_taking (LunfsReservation *r)
+{
+  LunfsArenaReservation *wish = r->wish;
+
+  if (wish->key) {
+    if (r->type)
+      begin (wish, LUNFS_BEGUN_TAKING);
+    return;
+  }
+  *wish = (LunfsArenaReservation){
+    .generation = r->before_generation, .type = (uint8_t) r->type, .persists = r->persists, .begun = LUNFS_BEGUN_FIRST
+  };
+  __atomic_store_n (&wish->key, r->key, __ATOMIC_RELEASE);
+}
+
+/* TAKE has changed nothing, or that was taken back. */
+static void
+end_in_vain (LunfsReservation *r, LunfsReserveOutcome outcome, const char *text)
+{
+  if (r->wish->begun & LUNFS_BEGUN_FIRST)
+    forget (r->wish);
+  lunfs_reservation_end (r, outcome, text);
+}
+
+/* The registration stands, but what was to be reserved cannot be had. */
+static void
+fail_to_reserve (LunfsReservation *r, LunfsReserveOutcome outcome, const char *text)
+{
+  r->undone = outcome;
+  r->undone_text = text;
+  if (r->job.what == LUNFS_RESERVE_CHECK && (r->wish->begun & LUNFS_BEGUN_FIRST))
+    lunfs_reservation_go (r, UNREGISTER); /* nobody waits for it any more */
+  else if (r->job.what == LUNFS_RESERVE_CHECK && outcome == LUNFS_RESERVE_CONFLICT)
+    lose (r, LUNFS_LOST_HELD, r->report.holder.key);
+  else if (r->job.what == LUNFS_RESERVE_TAKE && (r->report.anew || r->wish->begun & LUNFS_BEGUN_FIRST))
+    lunfs_reservation_go (r, UNDO);
+  else
+    lunfs_reservation_end (r, outcome, text);
 }
 
 static void
@@ -93,15 +148,26 @@ after_capabilities (LunfsReservation *r, Answer answer)
 static void
 check_keys (LunfsReservation *r, uint32_t generation)
 {
-  if (r->before > 0)
+  LunfsArenaReservation *wish = r->wish;
+
+  /* A preemption removes all with our key.  So the one that is there came after it; or others were busy meanwhile, and ours did
+   * not come: rare enough to be fenced for it. */
+  r->leftover =
+      !r->leaving && (wish->begun & LUNFS_BEGUN_JOINING) && r->before == 1 && generation - wish->generation > 1;
+  if (r->leftover) {
+    lunfs_reservation_go (r, BACK_OUT);
+  } else if (r->before > 0) {
+    settle (wish, LUNFS_BEGUN_JOINING);
+    wish->generation = generation;
     lunfs_reservation_go (r, r->type ? RESERVE_FIRST : REGISTER_SAME);
-  else if (r->leaving) {
-    forget (r->wish);
+  } else if (r->leaving || (wish->begun & LUNFS_BEGUN_FIRST)) {
+    forget (wish);
     lunfs_reservation_end (r, LUNFS_RESERVE_OK, NULL);
-  } else if (!r->wish->persists && generation <= r->wish->generation)
+  } else if (!wish->persists && generation <= wish->generation) {
     lunfs_reservation_go (r, REGISTER_NEW);
-  else
+  } else {
     lose (r, LUNFS_LOST_PREEMPTED, 0);
+  }
 }
 
 static void
@@ -141,6 +207,7 @@ after_keys (LunfsReservation *r, Answer answer)
       lunfs_reservation_go (r, HOLDER_OF_VICTIM);
     break;
   default:
+    begin_taking (r);
     lunfs_reservation_go (r, r->before > 0 ? REGISTER_SAME : REGISTER_NEW);
     break;
   }
@@ -165,10 +232,21 @@ after_reserve_first (LunfsReservation *r, Answer answer)
 static void
 registered (LunfsReservation *r, bool others)
 {
-  if (others)
+  settle (r->wish, LUNFS_BEGUN_JOINING);
+  if (!r->type && (r->wish->begun & LUNFS_BEGUN_TAKING))
+    lunfs_reservation_go (r, HOLDER_OF_OLDER);
+  else if (others)
     lunfs_reservation_go (r, r->type ? CLAIM : HOLDER_OF_OLDER);
   else
     lunfs_reservation_go (r, r->type ? RESERVE : FINAL);
+}
+
+static void
+register_new (LunfsReservation *r)
+{
+  if (r->job.what == LUNFS_RESERVE_CHECK) /* .generation: check_keys */
+    begin (r->wish, LUNFS_BEGUN_JOINING);
+  lunfs_reservation_go (r, REGISTER_NEW);
 }
 
 static void
@@ -177,7 +255,7 @@ after_register_same (LunfsReservation *r, Answer answer)
   if (answer == GOOD)
     registered (r, r->before > 1);
   else if (answer == CONFLICT)
-    lunfs_reservation_go (r, REGISTER_NEW);
+    register_new (r);
   else
     refused (r);
 }
@@ -189,12 +267,13 @@ after_register_new (LunfsReservation *r, Answer answer)
     r->persists = false;
     lunfs_reservation_go (r, r->step);
   } else if (answer == REFUSED) {
-    lunfs_reservation_end (r, LUNFS_RESERVE_UNSUPPORTED,
-                           "the target does not let us register (PERSISTENT RESERVE OUT is refused)");
+    end_in_vain (r, LUNFS_RESERVE_UNSUPPORTED,
+                 "the target does not let us register (PERSISTENT RESERVE OUT is refused)");
   } else if (answer == CONFLICT && r->job.what == LUNFS_RESERVE_TAKE && r->step == REGISTER_NEW) {
     lunfs_reservation_go (
         r, REGISTER_ANY); /* with some other key, from an earlier time: it is our nexus, and our user has said which */
   } else if (answer == CONFLICT) {
+    settle (r->wish, LUNFS_BEGUN_JOINING);
     again (r);
   } else {
     r->report.anew = true;
@@ -222,17 +301,32 @@ static void
 after_back_out (LunfsReservation *r, Answer answer)
 {
   r->report.anew = false;
+  if (r->leftover) {
+    lose (r, LUNFS_LOST_PREEMPTED, 0);
+    return;
+  }
+  settle (r->wish, LUNFS_BEGUN_JOINING);
   again (r);
 }
 
-/* Registered only: a reservation that an older nexus of ours holds stays there, since nobody asked for it here. */
+/* Registered only: a reservation that an older nexus of ours holds stays there, unless it may be the one that lunfsctl asked
+ * for. */
 static void
 after_holder_of_older (LunfsReservation *r, Answer answer)
 {
-  if (answer != GOOD || !take_holder (r))
+  bool is_ours;
+
+  if (answer != GOOD || !take_holder (r)) {
     refused (r);
+    return;
+  }
+  is_ours = r->report.holder.type && r->report.holder.key == r->key;
+  if (is_ours && (r->wish->begun & LUNFS_BEGUN_TAKING))
+    r->type = r->report.holder.type;
+  if (r->before <= !r->report.anew)
+    lunfs_reservation_go (r, r->type ? RESERVE : FINAL);
   else
-    lunfs_reservation_go (r, r->report.holder.type && r->report.holder.key == r->key ? FINAL : CLAIM);
+    lunfs_reservation_go (r, is_ours && !r->type && !r->leaving ? FINAL : CLAIM);
 }
 
 static void
@@ -250,7 +344,7 @@ static void
 after_reserve (LunfsReservation *r, Answer answer)
 {
   if (answer == REFUSED)
-    lunfs_reservation_end (r, LUNFS_RESERVE_UNSUPPORTED, "the target does not know this type of reservation");
+    fail_to_reserve (r, LUNFS_RESERVE_UNSUPPORTED, "the target does not know this type of reservation");
   else
     lunfs_reservation_go (r, answer == GOOD ? FINAL : HOLDER);
 }
@@ -264,18 +358,14 @@ after_holder (LunfsReservation *r, Answer answer)
     again (r);
   else if (r->report.holder.type == r->type && lunfs_reservation_type_shared (r->type))
     lunfs_reservation_go (r, FINAL); /* held by another of the registered: that is what this type is for */
-  else if (r->job.what == LUNFS_RESERVE_CHECK)
-    lose (r, LUNFS_LOST_HELD, r->report.holder.key);
-  else if (r->report.anew)
-    lunfs_reservation_go (r, UNDO);
   else
-    lunfs_reservation_end (r, LUNFS_RESERVE_CONFLICT, NULL);
+    fail_to_reserve (r, LUNFS_RESERVE_CONFLICT, NULL);
 }
 
 static void
 after_undo (LunfsReservation *r, Answer answer)
 {
-  lunfs_reservation_end (r, LUNFS_RESERVE_CONFLICT, NULL);
+  end_in_vain (r, r->undone, r->undone_text);
 }
 
 static void
@@ -329,6 +419,7 @@ after_holder_of_victim (LunfsReservation *r, Answer answer)
   }
   if (!r->type) /* as it was */
     r->type = r->report.holder.type;
+  begin (r->wish, LUNFS_BEGUN_TAKING);
   lunfs_reservation_go (r, PREEMPT);
 }
 
@@ -399,7 +490,7 @@ lunfs_reservation_first_step (LunfsReservation *r)
   case LUNFS_RESERVE_RELEASE:
     if (r->job.keep)
       return r->type ? RELEASE : RELEASED;
-    __atomic_store_n (&r->wish->leaving, true, __ATOMIC_RELEASE); /* a successor ends what was begun */
+    begin (r->wish, LUNFS_BEGUN_LEAVING); /* a successor ends it */
     return UNREGISTER;
   default:
     return KEYS;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* "reserve" begins a job about persistent reservations (session/reservation.h) at each LUN and answers with its number;
- * "reserve-state" tells how far they are.  One job of a LUN at a time; its report stays until the next one begins. */
+ * "reserve-state" tells how far they are.  One job of a LUN at a time; its report stays until the next one of its kind begins:
+ * who looks at the keys takes away no answer about a change. */
 #include "config.h"
 
 #include "worker/commands.h"
@@ -17,11 +18,17 @@ typedef struct {
   GError *error;
 } Begin;
 
+static LunfsRowReserve *
+memory_of (LunfsRow *row, bool is_look)
+{
+  return is_look ? &row->look : &row->reserve;
+}
+
 static void /* lane */
 begin (void *user)
 {
   Begin *b = user;
-  LunfsRowReserve *r = &b->row->reserve;
+  LunfsRowReserve *r = memory_of (b->row, b->job.what == LUNFS_RESERVE_KEYS);
 
   if (!lunfs_session_reserve (b->row->session, &b->job, &b->error))
     return;
@@ -34,9 +41,11 @@ begin (void *user)
 void /* lane */
 lunfs_worker_row_reserved (LunfsRow *row, const LunfsReserveJob *job, const LunfsReserveReport *report)
 {
-  row->reserve.job = *job;
-  row->reserve.report = *report;
-  row->reserve.done++;
+  LunfsRowReserve *r = memory_of (row, job->what == LUNFS_RESERVE_KEYS);
+
+  r->job = *job;
+  r->report = *report;
+  r->done++;
 }
 
 static bool
@@ -105,7 +114,7 @@ lunfs_command_reserve (LunfsWorker *w, JsonObject *request, JsonObject *answer, 
     Begin b = { .row = row, .job = job };
 
     lunfs_lane_call (row->lane, begin, &b);
-    json_object_set_int_member (lun, "asked", (gint64) row->reserve.asked);
+    json_object_set_int_member (lun, "asked", (gint64) memory_of (row, job.what == LUNFS_RESERVE_KEYS)->asked);
     json_object_set_int_member (lun, "status", b.error ? b.error->code : LUNFS_EXIT_OK);
     json_object_set_string_member (lun, "error", b.error ? b.error->message : "");
     g_clear_error (&b.error);
@@ -117,6 +126,7 @@ lunfs_command_reserve (LunfsWorker *w, JsonObject *request, JsonObject *answer, 
 
 typedef struct {
   LunfsRow *row;
+  bool is_look; /* that is asked about */
   LunfsRowReserve state;
 } Look;
 
@@ -125,7 +135,7 @@ look (void *user)
 {
   Look *l = user;
 
-  l->state = l->row->reserve;
+  l->state = *memory_of (l->row, l->is_look);
 }
 
 static LunfsExit
@@ -215,6 +225,7 @@ lunfs_command_reserve_state (LunfsWorker *w, JsonObject *request, JsonObject *an
     LunfsSessionSnapshot snapshot;
 
     l->row = row;
+    l->is_look = strcmp (lunfs_command_string (request, "what"), "keys") == 0;
     lunfs_lane_call (row->lane, look, l);
     lunfs_session_snapshot (row->session, &snapshot);
     text = text_of (&l->state);

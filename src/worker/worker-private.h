@@ -56,12 +56,12 @@ typedef struct {
   bool found;                  /* by REPORT LUNS, not named by the user */
   bool missing, gone, resting; /* gone.c */
   int64_t gone_us;
-  bool hidden;         /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
-  char *claim;         /* lane: what it has claimed (supervisor/claim.h), or NULL */
-  LunfsRequest tidy;   /* leave.c */
-  LunfsRowFlush flush; /* lane */
-  LunfsRowReserve reserve;
-  int64_t stop_limit_ms; /* set before the drain */
+  bool hidden;                   /* found, and no disk (tgtd's LUN 0 is a controller): not part of the mount */
+  char *claim;                   /* lane: what it has claimed (supervisor/claim.h), or NULL */
+  LunfsRequest tidy;             /* leave.c */
+  LunfsRowFlush flush;           /* lane */
+  LunfsRowReserve reserve, look; /* lane: the last change, and the last look at the keys */
+  int64_t stop_limit_ms;         /* set before the drain */
   _Atomic int drain_result;
   LunfsRestore *restore; /* lane: what an earlier mount left is being written back; NULL = not now */
   bool taken;            /* lane: another initiator has reserved the LUN */

@@ -168,6 +168,25 @@ lunfsctl release --keep-registered "$other" | grep -q 'no reservation'
 write_to "$file"
 lunfsctl release "$other"
 
+say "release of all: the one that was preempted does not keep the other one from being flushed"
+disk2=$(backing disk2 4M)
+add_lun "$disk2"
+lunfsctl rescan "$mnt"
+lunfsctl rescan "$other_mnt"
+lun_up "$mnt" 2
+lun_up "$other_mnt" 2
+lunfsctl reserve "$mnt/lun2" 0xa11ce
+lunfsctl reserve --register-only "$other_mnt/lun2" b0b
+lunfsctl preempt "$other_mnt/lun2" 0xa11ce
+kept_out "$mnt/lun2"
+wait_for "[ \"\$(lun_get '$mnt' 2 .reservation.state)\" = preempted ]" 10
+lunfsctl reserve "$file" 0xa11ce
+dd if="$scratch/data" of="$file" bs=64k conv=notrunc oflag=direct status=none
+lunfsctl release "$mnt"
+expect_equal "$(lun_get "$mnt" 1 .counters.unstable_bytes)" 0 "what is not flushed"
+expect_equal "$(state "$mnt")" none state
+lunfsctl release "$other_mnt/lun2"
+
 say "a target without reservations"
 start_ramtgt
 start_lunfs "iscsi://$portal/$iqn" "$scratch/plain"

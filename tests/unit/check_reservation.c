@@ -218,6 +218,43 @@ START_TEST (test_keys)
 }
 END_TEST
 
+static bool
+begin_job (LunfsReserveWhat what)
+{
+  LunfsReserveJob job = { .what = what, .key = OURS, .type = LUNFS_PR_WRITE_EXCLUSIVE };
+  g_autoptr (GError) error = NULL;
+
+  return lunfs_session_reserve (row.session, &job, &error);
+}
+
+/* Who looks and who changes wait for each other; two of a kind do not. */
+START_TEST (test_two_jobs)
+{
+  LunfsReserveWhat first = _i ? LUNFS_RESERVE_KEYS : LUNFS_RESERVE_TAKE;
+  LunfsReserveWhat second = _i ? LUNFS_RESERVE_TAKE : LUNFS_RESERVE_KEYS;
+
+  begin ();
+  ck_assert (begin_job (first));
+  ck_assert (!begin_job (first));
+  ck_assert (begin_job (second));
+  ck_assert (!begin_job (second));
+  ck_assert (!begin_job (first));
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.reserved, 2);
+  ck_assert_int_eq (row.report.outcome, LUNFS_RESERVE_OK);
+  ck_assert_uint_eq (holder (), OURS);
+  must_be (LUNFS_LOST_NOT);
+  ck_assert (begin_job (LUNFS_RESERVE_KEYS)); /* ... and a session that is lost ends both */
+  ck_assert (begin_job (LUNFS_RESERVE_RELEASE));
+  lose_session ();
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.reserved, 4);
+  ck_assert_int_eq (row.report.outcome, LUNFS_RESERVE_GONE);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
 /* Two of a cluster say the same: one holds it, the other is registered, which is as good. */
 START_TEST (test_shared)
 {
@@ -416,7 +453,237 @@ START_TEST (test_race)
 }
 END_TEST
 
+/* ... and nobody hears of that registration's answer: it is there, but it is not the one that we had. */
+static bool
+preempt_and_cut (const uint8_t *cdb)
+{
+  static unsigned registers;
+
+  if (!cdb) {
+    registers = 0;
+  } else if (is_our_register (cdb) && registers++ == 0) {
+    preempt_now (cdb);
+    return false;
+  }
+  return cdb && is_our_register (cdb);
+}
+
+START_TEST (test_race_cut)
+{
+  LunfsRamFault fault = { .match = preempt_and_cut, .kind = LUNFS_RAM_DROP_AFTER, .times = 1 };
+
+  new_nexus = _i & 1;
+  begin ();
+  lunfs_ram_conf (row.ram)->persist = _i & 2;
+  ck_assert_int_eq (take (OURS, new_nexus ? LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY : 0), LUNFS_RESERVE_OK);
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  preempt_now (NULL);
+  preempt_and_cut (NULL);
+  lunfs_ram_fault (row.ram, &fault);
+  lose_session ();
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), new_nexus); /* a nexus that is gone cannot take it back */
+  must_be (LUNFS_LOST_PREEMPTED);
+  lose_session ();
+  must_be (LUNFS_LOST_PREEMPTED);
+  row_free (&row);
+}
+END_TEST
+
+/* The same without a preemption: nobody is fenced for a registration that came twice, whatever others do meanwhile. */
+static bool
+other_and_cut (const uint8_t *cdb)
+{
+  static bool was;
+
+  if (!cdb)
+    was = false;
+  if (!cdb || !is_our_register (cdb))
+    return false;
+  if (was)
+    lunfs_ram_other_registers (row.ram, THEIRS);
+  was = true;
+  return true;
+}
+
+START_TEST (test_join_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = other_and_cut, .skip = 1, .kind = kinds[_i & 1], .times = 3 };
+
+  new_nexus = true;
+  begin ();
+  ck_assert_int_eq (take (OURS, _i & 2 ? LUNFS_PR_WRITE_EXCLUSIVE : 0), LUNFS_RESERVE_OK);
+  other_and_cut (NULL);
+  lunfs_ram_fault (row.ram, &fault);
+  lose_session ();
+  row_run (&row, 20 * SECOND, 1000);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), 1);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
 /* ---- any command may fail, or be the last one of its session ---- */
+
+/* At any command about reservations after a loss of the session: a preemption, and another loss. */
+static struct {
+  unsigned count, preempt_at, cut_at[2];
+} any;
+
+static bool
+any_command (const uint8_t *cdb)
+{
+  if ((cdb[0] & 0xfe) != 0x5e)
+    return false;
+  any.count++;
+  if (any.count == any.preempt_at)
+    lunfs_ram_other_preempts (row.ram, OURS, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
+  return any.count == any.cut_at[0] || any.count == any.cut_at[1];
+}
+
+START_TEST (test_any_order)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  static const unsigned types[] = { 0, LUNFS_PR_WRITE_EXCLUSIVE, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY };
+  LunfsRamFault fault = { .match = any_command, .kind = kinds[_i & 1], .times = 2 };
+
+  new_nexus = _i & 2;
+  for (unsigned n = 0; n < 10 * 8; n++) {
+    unsigned at = 1 + n % 10, cut = 1 + n / 10;
+
+    begin ();
+    lunfs_ram_conf (row.ram)->persist = _i & 4;
+    ck_assert_int_eq (take (OURS, types[n % 3]), LUNFS_RESERVE_OK);
+    lunfs_ram_other_registers (row.ram, THEIRS);
+    memset (&any, 0, sizeof any);
+    any.preempt_at = at;
+    any.cut_at[0] = cut;
+    any.cut_at[1] = cut + n % 5;
+    lunfs_ram_fault (row.ram, &fault);
+    lose_session ();
+    row_run (&row, 10 * SECOND, 1000);
+    if (any.count < at) { /* not yet */
+      must_be (LUNFS_LOST_NOT);
+      lunfs_ram_other_preempts (row.ram, OURS, LUNFS_PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
+      io (LUNFS_OP_READ); /* brings the unit attention */
+      row_run (&row, 10 * SECOND, 1000);
+    }
+    lose_session ();
+    ck_assert_msg (wish.lost, "a preemption at command %u, and a cut at %u and %u, went unnoticed", at, cut,
+                   any.cut_at[1]);
+    ck_assert_int_eq (io (LUNFS_OP_WRITE), -EBADE);
+    row_free (&row);
+  }
+}
+END_TEST
+
+static void
+write_dirty (void)
+{
+  memset (data, 'o', BS);
+  ck_assert_int_eq (io (LUNFS_OP_WRITE), 0);
+  row_run (&row, SECOND, 1000);
+}
+
+static void
+must_have_kept (void)
+{
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (row.takings, 0);
+  ck_assert_int_eq (io (LUNFS_OP_FLUSH), 0);
+  ck_assert_uint_eq (lunfs_ram_data (row.ram)[0], 'o');
+  must_be (LUNFS_LOST_NOT);
+}
+
+/* What a reserve without an end has left at the target does not keep ourselves out: it is ended, and nothing is lost. */
+START_TEST (test_take_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = kinds[_i & 1], .skip = (_i >> 1) & 1 };
+  bool nothing = (_i & 3) == 0;
+
+  new_nexus = _i & 4;
+  begin_with (LUNFS_CACHE_WRITEBACK);
+  lunfs_ram_conf (row.ram)->wce = true;
+  lose_session ();
+  write_dirty ();
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_GONE);
+  must_have_kept ();
+  ck_assert_uint_eq (wish.key, nothing ? 0 : OURS);
+  ck_assert_uint_eq (holder (), wish.key);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, 0), !nothing);
+  lose_session ();
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
+/* The same where another one holds it: his answer did not reach us. */
+START_TEST (test_take_cut_in_vain)
+{
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = LUNFS_RAM_DROP_AFTER, .skip = (unsigned) _i >> 1 };
+
+  new_nexus = _i & 1;
+  begin ();
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  ck_assert (lunfs_ram_other_reserves (row.ram, LUNFS_PR_WRITE_EXCLUSIVE));
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_WRITE_EXCLUSIVE), LUNFS_RESERVE_GONE);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (wish.key, 0);
+  ck_assert_uint_eq (lunfs_ram_registrations (row.ram, OURS), 0);
+  ck_assert_uint_eq (holder (), THEIRS);
+  row_free (&row);
+}
+END_TEST
+
+/* Registered before: what came of it is ours, and moves on with us. */
+START_TEST (test_reserve_cut)
+{
+  static const LunfsRamFaultKind kinds[] = { LUNFS_RAM_DROP_BEFORE, LUNFS_RAM_DROP_AFTER };
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = kinds[_i & 1], .skip = 1 };
+  unsigned type;
+
+  new_nexus = _i & 2;
+  begin_with (LUNFS_CACHE_WRITEBACK);
+  lunfs_ram_conf (row.ram)->wce = true;
+  lose_session ();
+  ck_assert_int_eq (take (OURS, 0), LUNFS_RESERVE_OK);
+  write_dirty ();
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (take (OURS, LUNFS_PR_EXCLUSIVE_ACCESS), LUNFS_RESERVE_GONE);
+  must_have_kept ();
+  ck_assert_uint_eq (lunfs_ram_holder (row.ram, &type), _i & 1 ? OURS : 0);
+  ck_assert_uint_eq (wish.type, type);
+  lose_session ();
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
+
+START_TEST (test_preempt_cut)
+{
+  LunfsRamFault fault = { .match = lunfs_ram_is_reserve_out, .kind = LUNFS_RAM_DROP_AFTER };
+
+  new_nexus = _i;
+  begin ();
+  lunfs_ram_other_registers (row.ram, THEIRS);
+  ck_assert (lunfs_ram_other_reserves (row.ram, LUNFS_PR_EXCLUSIVE_ACCESS));
+  ck_assert_int_eq (take (OURS, 0), LUNFS_RESERVE_OK);
+  lunfs_ram_fault (row.ram, &fault);
+  ck_assert_int_eq (preempt (THEIRS), LUNFS_RESERVE_GONE);
+  row_until (&row, LUNFS_SESSION_UP, 10 * SECOND);
+  row_run (&row, 5 * SECOND, 1000);
+  ck_assert_uint_eq (holder (), OURS);
+  ck_assert_uint_eq (wish.type, LUNFS_PR_EXCLUSIVE_ACCESS);
+  must_be (LUNFS_LOST_NOT);
+  row_free (&row);
+}
+END_TEST
 
 START_TEST (test_cut)
 {
@@ -493,6 +760,7 @@ main (void)
   tcase_add_loop_test (tc, test_take_and_release, 0, 2);
   tcase_add_test (tc, test_refused);
   tcase_add_test (tc, test_keys);
+  tcase_add_loop_test (tc, test_two_jobs, 0, 2);
   tcase_add_loop_test (tc, test_shared, 0, 2);
   tcase_add_loop_test (tc, test_lost_session, 0, 2);
   tcase_add_loop_test (tc, test_successor, 0, 2);
@@ -500,7 +768,14 @@ main (void)
   tcase_add_loop_test (tc, test_preempted, 0, 8);
   tcase_add_loop_test (tc, test_preempted_dirty, 0, 2);
   tcase_add_loop_test (tc, test_race, 0, 2);
+  tcase_add_loop_test (tc, test_race_cut, 0, 4);
+  tcase_add_loop_test (tc, test_join_cut, 0, 4);
   tcase_add_loop_test (tc, test_cut, 0, 2);
+  tcase_add_loop_test (tc, test_any_order, 0, 8);
+  tcase_add_loop_test (tc, test_take_cut, 0, 8);
+  tcase_add_loop_test (tc, test_take_cut_in_vain, 0, 6);
+  tcase_add_loop_test (tc, test_reserve_cut, 0, 4);
+  tcase_add_loop_test (tc, test_preempt_cut, 0, 2);
   tcase_add_loop_test (tc, test_release_cut, 0, 4);
   tcase_add_test (tc, test_forgotten_key);
   suite_add_tcase (suite, tc);
