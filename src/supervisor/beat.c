@@ -32,7 +32,7 @@ extend (const LunfsBeat *b)
     lunfs_notify_say (b->notify, LUNFS_NOTIFY_WRITING);
 }
 
-void
+bool
 lunfs_beat (const LunfsBeat *b)
 {
   bool expected = b->worker && b->control_fd >= 0 && !b->policy->stopped && !b->policy->killed;
@@ -40,7 +40,7 @@ lunfs_beat (const LunfsBeat *b)
 
   if ((actions & (LUNFS_PULSE_ABORT | LUNFS_PULSE_KILL)) && is_traced (b->worker)) {
     lunfs_pulse_answered (b->pulse);
-    return;
+    return true;
   }
   if (actions & LUNFS_PULSE_PING)
     lunfs_message_send (b->control_fd, LUNFS_MSG_PING, 0, 0, NULL);
@@ -57,4 +57,5 @@ lunfs_beat (const LunfsBeat *b)
     lunfs_notify_say (b->notify, "WATCHDOG=1");
   if (actions & LUNFS_PULSE_BEAT)
     extend (b);
+  return actions & LUNFS_PULSE_BEAT;
 }

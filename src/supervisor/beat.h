@@ -24,7 +24,7 @@ typedef struct {
   int control_fd; /* -1 = none */
 } LunfsBeat;
 
-/* As often as you like: it looks whether one is due. */
-void lunfs_beat (const LunfsBeat *beat);
+/* As often as you like: it looks whether one is due.  True: one was. */
+bool lunfs_beat (const LunfsBeat *beat);
 
 #endif

@@ -46,7 +46,7 @@ spawn (LunfsKeeper *k, GError **error)
   }
   fds.control_fd = pair[1];
   k->arena->header->worker_count++;
-  lunfs_core_keep_off (k->settings->mountpoint, 0, &k->core_limit);
+  lunfs_core_keep_off (k->settings->mountpoint, lunfs_mount_device (k->mount), 0, &k->core_limit);
   pid = lunfs_spawn_worker (lunfs_upgrade_program (k->upgrade), &fds, !k->settings->foreground, k->keep_stderr, error);
   close (pair[1]);
   if (pid < 0) {
@@ -98,7 +98,7 @@ lunfs_child_follow (LunfsKeeper *k)
 {
   const LunfsProgram *program = lunfs_upgrade_program (k->upgrade);
 
-  lunfs_core_keep_off (k->settings->mountpoint, k->worker, &k->core_limit);
+  lunfs_core_keep_off (k->settings->mountpoint, lunfs_mount_device (k->mount), k->worker, &k->core_limit);
   lunfs_ending_note (k->arena->header, 0);
   k->arena->header->worker_count++;
   if (lunfs_message_send_fd (k->control_fd, LUNFS_MSG_FOLLOW, program->path, program->fd))

@@ -16,8 +16,9 @@ typedef struct {
 
 /* @pattern: /proc/sys/kernel/core_pattern.  Relative ones are meant for a process whose working directory is /. */
 bool lunfs_core_lands_on (const char *pattern, const char *mountpoint);
-/* Before each worker starts, since the pattern may change: no core dumps of @pid (0 = us) and its children from here on, if they
- * would land on @mountpoint. */
-void lunfs_core_keep_off (const char *mountpoint, pid_t pid, LunfsCoreLimit *limit);
+/* No core dumps of @pid (0 = us) and its children from here on, if they would land on @mountpoint, or in a file system on a loop
+ * device in it (whose mount is @device, as in mountinfo; NULL = not known).  Before each worker starts, and now and then:
+ * pattern and mounts change. */
+void lunfs_core_keep_off (const char *mountpoint, const char *device, pid_t pid, LunfsCoreLimit *limit);
 
 #endif

@@ -243,7 +243,8 @@ lunfs_keeper_loop (LunfsKeeper *k)
     lunfs_pid1_reap (k->worker, lunfs_upgrade_child (k->upgrade));
     beat.worker = k->worker;
     beat.control_fd = k->control_fd;
-    lunfs_beat (&beat);
+    if (lunfs_beat (&beat) && k->worker)
+      lunfs_core_keep_off (k->settings->mountpoint, lunfs_mount_device (k->mount), k->worker, &k->core_limit);
     lunfs_keeper_event (k, LUNFS_EVENT_TICK, 0);
   }
 }

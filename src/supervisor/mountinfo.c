@@ -22,13 +22,14 @@ parse (const char *line, char **device, char **point)
   return true;
 }
 
-/* What follows " - ": optional fields stand before it. */
+/* What follows " - ": optional fields stand before it.  @n: 0 = type, 1 = source. */
 static char *
-parse_type (const char *line)
+parse_rest (const char *line, unsigned n)
 {
   const char *rest = strstr (line, " - ");
+  g_auto (GStrv) fields = g_strsplit (rest ? rest + 3 : "", " ", 3);
 
-  return rest ? g_strndup (rest + 3, strcspn (rest + 3, " ")) : g_strdup ("");
+  return g_strcompress (g_strv_length (fields) > n ? fields[n] : "");
 }
 
 static char **
@@ -54,7 +55,7 @@ find_top (const char *path, bool type)
     if (!parse (lines[i], &device, &point) || strcmp (point, path) != 0)
       continue;
     g_free (found);
-    found = type ? parse_type (lines[i]) : g_steal_pointer (&device);
+    found = type ? parse_rest (lines[i], 0) : g_steal_pointer (&device);
   }
   return found;
 }
@@ -88,4 +89,29 @@ lunfs_mountinfo_find (const char *wanted, bool *out_hidden)
     *out_hidden = true;
   }
   return NULL;
+}
+
+bool
+lunfs_mountinfo_of (const char *path, char **out_device, char **out_source)
+{
+  g_auto (GStrv) lines = read_lines ();
+  size_t longest = 0;
+
+  *out_device = *out_source = NULL;
+  for (unsigned i = 0; lines && lines[i]; i++) {
+    g_autofree char *device = NULL, *point = NULL;
+    size_t len;
+
+    if (!parse (lines[i], &device, &point))
+      continue;
+    len = strcmp (point, "/") == 0 ? 0 : strlen (point);
+    if (len < longest || strncmp (path, point, len) != 0 || (path[len] && path[len] != '/'))
+      continue;
+    longest = len;
+    g_free (*out_device);
+    g_free (*out_source);
+    *out_device = g_steal_pointer (&device);
+    *out_source = parse_rest (lines[i], 1);
+  }
+  return *out_device != NULL;
 }

@@ -15,4 +15,7 @@ char *lunfs_mountinfo_find (const char *device, bool *out_hidden);
 /* Its type ("fuse.lunfs") instead. */
 char *lunfs_mountinfo_type (const char *path);
 
+/* Of the mount that @path is in, by its name alone: device number and source ("/dev/sda1").  Free with g_free.  False: not known. */
+bool lunfs_mountinfo_of (const char *path, char **out_device, char **out_source);
+
 #endif
