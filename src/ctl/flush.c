@@ -50,6 +50,20 @@ is_done (JsonObject *asked, JsonObject *now)
   return now && lunfs_ctl_number (now, "done") >= lunfs_ctl_number (asked, "asked");
 }
 
+/* LUNs that are no more, with nothing of theirs to be written: those that were found to be no disks, too. */
+static void
+drop_gone (Flush *f, unsigned mount)
+{
+  JsonArray *luns = lunfs_ctl_array (f->asked->pdata[mount], "luns");
+
+  for (unsigned i = answers (f, mount) ? json_array_get_length (luns) : 0; i-- > 0;) {
+    JsonObject *asked = json_array_get_object_element (luns, i);
+
+    if (!find_now (f, mount, asked) && lunfs_ctl_number (asked, "unflushed_bytes") == 0)
+      json_array_remove_element (luns, i);
+  }
+}
+
 static void
 count (Flush *f)
 {
@@ -57,7 +71,8 @@ count (Flush *f)
 
   f->left_bytes = 0;
   f->nluns = f->ndone = f->ngone = 0;
-  for (unsigned m = 0; m < f->asked->len; m++)
+  for (unsigned m = 0; m < f->asked->len; m++) {
+    drop_gone (f, m);
     for (unsigned i = 0; (asked = lun_of (f->asked, m, i)); i++) {
       JsonObject *now = find_now (f, m, asked);
 
@@ -69,6 +84,7 @@ count (Flush *f)
         f->left_bytes +=
             MIN (lunfs_ctl_number (now ? now : asked, "unflushed_bytes"), lunfs_ctl_number (asked, "unflushed_bytes"));
     }
+  }
 }
 
 /* ---- progress ---- */
