@@ -16,7 +16,8 @@
 
 typedef struct {
   GPtrArray *asked;   /* answers to "reserve" */
-  JsonArray *results; /* LUNs of "reserve-state", with their "path" */
+  const char *state;  /* the command that tells how far they are */
+  JsonArray *results; /* LUNs of its answers, with their "path" */
   int status;
 } Jobs;
 
@@ -62,7 +63,7 @@ look (Jobs *j, bool last, unsigned *out_left, GError **error)
   *out_left = 0;
   for (unsigned m = 0; m < j->asked->len; m++) {
     JsonArray *luns = lunfs_ctl_array (j->asked->pdata[m], "luns");
-    g_autoptr (JsonObject) now = lunfs_ctl_ask_again (j->asked->pdata[m], "reserve-state", error);
+    g_autoptr (JsonObject) now = lunfs_ctl_ask_again (j->asked->pdata[m], j->state, error);
 
     if (!now)
       return false;
@@ -105,7 +106,7 @@ run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
   gint64 until_us = g_get_monotonic_time () + LIMIT_S * G_USEC_PER_SEC;
   unsigned left;
 
-  json_object_set_string_member (state, "what", lunfs_ctl_text (request, "what"));
+  j->state = strcmp (lunfs_ctl_text (request, "what"), "keys") == 0 ? "keys-state" : "reserve-state";
   j->results = json_array_new ();
   j->asked = lunfs_ctl_ask (argc, argv, request, &j->status, error);
   if (!j->asked)
