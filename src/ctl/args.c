@@ -106,9 +106,10 @@ lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError *
 }
 
 JsonObject *
-lunfs_ctl_ask_again (JsonObject *answer, JsonObject *request, GError **error)
+lunfs_ctl_ask_again (JsonObject *answer, const char *command, GError **error)
 {
   const char *mountpoint = lunfs_ctl_text (answer, "mountpoint"), *socket = lunfs_ctl_text (answer, "socket");
+  g_autoptr (JsonObject) request = lunfs_ctl_request (command);
   g_autoptr (GError) why = NULL;
   JsonObject *again = ask_mount (mountpoint, socket, lunfs_ctl_text (answer, "inside"), request, &why);
 

@@ -40,7 +40,7 @@ JsonObject *lunfs_ctl_request (const char *command);
 GPtrArray *lunfs_ctl_ask (int argc, char **argv, JsonObject *request, int *status, GError **error);
 /* Asks the mount that gave @answer once more, whatever has come and gone meanwhile.  Without "luns": its worker does not answer
  * just now.  NULL with @error: the mount has ended. */
-JsonObject *lunfs_ctl_ask_again (JsonObject *answer, JsonObject *request, GError **error);
+JsonObject *lunfs_ctl_ask_again (JsonObject *answer, const char *command, GError **error);
 /* The LUN of @file in the "luns" of @answer; NULL: there is none.  Borrowed. */
 JsonObject *lunfs_ctl_find_lun (JsonObject *answer, const char *file);
 /* The same as lunfs_ctl_ask for "status": the status files, parsed.  Only LUNs below argv[0] are in them. */

@@ -189,8 +189,7 @@ is_another_worker (JsonObject *asked, JsonObject *now)
 static JsonObject *
 ask_anew (Flush *f, unsigned mount, GError **error)
 {
-  g_autoptr (JsonObject) request = lunfs_ctl_request ("flush");
-  JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[mount], request, error);
+  JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[mount], "flush", error);
 
   if (now && json_object_has_member (now, "luns")) {
     json_object_unref (f->asked->pdata[mount]);
@@ -203,10 +202,9 @@ static bool
 look (Flush *f, GError **error)
 {
   g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
-  g_autoptr (JsonObject) request = lunfs_ctl_request ("flush-state");
 
   for (unsigned m = 0; m < f->asked->len; m++) {
-    JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[m], request, error);
+    JsonObject *now = lunfs_ctl_ask_again (f->asked->pdata[m], "flush-state", error);
 
     if (now && is_another_worker (f->asked->pdata[m], now)) {
       json_object_unref (now);

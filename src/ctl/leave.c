@@ -124,24 +124,38 @@ unmount (const char *mountpoint, GError **error)
   return EIO;
 }
 
+typedef struct {
+  unsigned nluns;
+  GString *lost; /* what nobody can be told of after the unmount */
+} Last;
+
 static void
-count_lun (JsonObject *mount, JsonObject *target, JsonObject *lun, void *user)
+look_at_lun (JsonObject *mount, JsonObject *target, JsonObject *lun, void *user)
 {
-  ++*(unsigned *) user;
+  JsonObject *counters = lunfs_ctl_object (lun, "counters");
+  g_autofree char *path = lunfs_ctl_lun_path (mount, lun);
+  Last *last = user;
+
+  last->nluns++;
+  if (lunfs_ctl_number (counters, "losses") > lunfs_ctl_number (counters, "losses_told"))
+    g_string_append_printf (last->lost,
+                            "lunfsctl: %s: data that had been written was lost, and nobody was told by fsync; the log "
+                            "says why\n",
+                            path);
 }
 
 /* A mount whose target has never been reached has nothing to flush. */
 static bool
-has_luns (char *mountpoint)
+has_luns (char *mountpoint, GString *lost)
 {
   char *argv[] = { mountpoint, NULL };
   int status;
   g_autoptr (GPtrArray) mounts = lunfs_ctl_statuses (1, argv, &status, NULL);
-  unsigned n = 0;
+  Last last = { .lost = lost };
 
   for (unsigned i = 0; mounts && i < mounts->len; i++)
-    lunfs_ctl_each_lun (mounts->pdata[i], count_lun, &n);
-  return !mounts || mounts->len == 0 || n > 0;
+    lunfs_ctl_each_lun (mounts->pdata[i], look_at_lun, &last);
+  return !mounts || mounts->len == 0 || last.nluns > 0;
 }
 
 /* The process flushes once more, logs out and ends. */
@@ -171,6 +185,7 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
   };
   g_autoptr (GPtrArray) mounts = NULL;
   g_autofree char *users = NULL;
+  g_autoptr (GString) lost = g_string_new (NULL);
   LunfsControlMount *mount;
   int err;
 
@@ -183,7 +198,7 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
                  mount->mountpoint);
     return LUNFS_EXIT_USAGE;
   }
-  if (has_luns (mount->mountpoint) && !lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
+  if (has_luns (mount->mountpoint, lost) && !lunfs_ctl_flush_path (mount->mountpoint, timeout_s, error)) {
     g_prefix_error (error, "not unmounted (umount or fusermount3 -u do so at once): ");
     return LUNFS_EXIT_UNFLUSHED;
   }
@@ -193,7 +208,9 @@ lunfs_ctl_umount (int argc, char **argv, GError **error)
     g_set_error (error, LUNFS_ERROR, LUNFS_EXIT_BUSY, "%s is busy: in use by %s", mount->mountpoint,
                  users ? users : "somebody this user cannot see (fuser -vm, as root, may)");
   }
-  if (err == 0)
+  if (err == 0) {
+    fputs (lost->str, stderr);
     wait_for_end (mount, timeout_s, error);
+  }
   return LUNFS_EXIT_OK;
 }

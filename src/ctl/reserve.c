@@ -16,7 +16,8 @@
 
 typedef struct {
   GPtrArray *asked;   /* answers to "reserve" */
-  JsonArray *results; /* LUNs of "reserve-state", with their "path" */
+  const char *state;  /* the command that tells how far they are */
+  JsonArray *results; /* LUNs of its answers, with their "path" */
   int status;
 } Jobs;
 
@@ -57,15 +58,12 @@ look_at (Jobs *j, JsonObject *now, JsonObject *mount, JsonObject *asked, bool la
 
 /* Which have not ended; those that have are in the results.  False with @error: nobody can be asked. */
 static bool
-look (Jobs *j, const char *what, bool last, unsigned *out_left, GError **error)
+look (Jobs *j, bool last, unsigned *out_left, GError **error)
 {
-  g_autoptr (JsonObject) request = lunfs_ctl_request ("reserve-state");
-
-  json_object_set_string_member (request, "what", what);
   *out_left = 0;
   for (unsigned m = 0; m < j->asked->len; m++) {
     JsonArray *luns = lunfs_ctl_array (j->asked->pdata[m], "luns");
-    g_autoptr (JsonObject) now = lunfs_ctl_ask_again (j->asked->pdata[m], request, error);
+    g_autoptr (JsonObject) now = lunfs_ctl_ask_again (j->asked->pdata[m], j->state, error);
 
     if (!now)
       return false;
@@ -108,13 +106,14 @@ run (Jobs *j, int argc, char **argv, JsonObject *request, GError **error)
   gint64 until_us = g_get_monotonic_time () + LIMIT_S * G_USEC_PER_SEC;
   unsigned left;
 
+  j->state = strcmp (lunfs_ctl_text (request, "what"), "keys") == 0 ? "keys-state" : "reserve-state";
   j->results = json_array_new ();
   j->asked = lunfs_ctl_ask (argc, argv, request, &j->status, error);
   if (!j->asked)
     return false;
   drop_refused (j);
   do {
-    if (!look (j, lunfs_ctl_text (request, "what"), g_get_monotonic_time () > until_us, &left, error))
+    if (!look (j, g_get_monotonic_time () > until_us, &left, error))
       return false;
     if (left)
       g_usleep (LOOK_EVERY_US);

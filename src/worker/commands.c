@@ -135,6 +135,7 @@ static const struct {
   { "login", lunfs_command_login },
   { "reserve", lunfs_command_reserve },
   { "reserve-state", lunfs_command_reserve_state },
+  { "keys-state", lunfs_command_reserve_state },
   { "logout", lunfs_command_logout },
 };
 

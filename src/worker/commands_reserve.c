@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* "reserve" begins a job about persistent reservations (session/reservation.h) at each LUN and answers with its number;
- * "reserve-state" tells how far they are.  One job of a LUN at a time; its report stays until the next one of its kind begins:
- * who looks at the keys takes away no answer about a change. */
+ * "reserve-state" tells how far they are, "keys-state" the same of looks at the keys.  One job of a LUN at a time; its report stays
+ * until the next one of its kind begins: who looks at the keys takes away no answer about a change. */
 #include "config.h"
 
 #include "worker/commands.h"
@@ -225,7 +225,7 @@ lunfs_command_reserve_state (LunfsWorker *w, JsonObject *request, JsonObject *an
     LunfsSessionSnapshot snapshot;
 
     l->row = row;
-    l->is_look = strcmp (lunfs_command_string (request, "what"), "keys") == 0;
+    l->is_look = strcmp (lunfs_command_string (request, "command"), "keys-state") == 0;
     lunfs_lane_call (row->lane, look, l);
     lunfs_session_snapshot (row->session, &snapshot);
     text = text_of (&l->state);

@@ -207,5 +207,22 @@ while read -r line; do
   eval "$line" || fail "the example failed: $line"
 done <"$scratch/examples"
 expect_equal "$(keys "$other")" '[]' keys
+
+say "data that is lost with a preemption, and that nobody asks for any more: umount tells"
+lunfsctl release "$other" # it was preempted
+lunfsctl reserve "$file" 0xa11ce
+lunfsctl reserve --register-only "$other" b0b
+sync "$file" || : # what was lost before is told
+pid=$(worker "$mnt")
+stop_answering
+dd if="$scratch/data" of="$file" bs=64k conv=notrunc oflag=direct status=none
+kill -STOP "$pid"
+answer_again
+lunfsctl preempt "$other" 0xa11ce
+kill -CONT "$pid"
+wait_for "[ \"\$(lun_get '$mnt' 1 .reservation.state)\" = preempted ]" 30
+lunfsctl release "$other"
 stop_lunfs "$other_mnt"
-stop_lunfs "$mnt"
+lunfsctl umount "$mnt" 2>&1 | tee "$scratch/message"
+expect_message "$file: data that had been written was lost"
+wait_for "! mounted '$mnt'" 10
