@@ -173,9 +173,8 @@ say "and everything killed at once"
 start_files
 moves 3
 sleep 1
-sup=$(supervisor "$mnt")
-kill -KILL "$sup" "$(worker "$mnt")"
-wait_for "! alive $sup && ! alive $files" 20
+kill_both
+wait_for "! alive $files" 20
 wait $files || :
 umount -l "$fs"
 detach_loop "$loop"

@@ -538,6 +538,18 @@ worker () { # of a mount: the pid of the worker process
   sup=$(supervisor "$1")
   tr -d ' ' <"/proc/$sup/task/$sup/children" # it has one child
 }
+# kill_both [MOUNTPOINT]: as the out-of-memory killer at its worst: nobody flushes, nobody unmounts.
+kill_both () {
+  local at=${1:-$mnt} sup wrk
+  sup=$(supervisor "$at")
+  wrk=$(worker "$at")
+  kill -STOP "$sup" # neither may see the other's death: a worker unmounts when nobody happens to use it
+  kill -KILL "$wrk"
+  kill -KILL "$sup"
+  # All its threads: each of them keeps the lock on the arena.
+  wait_for "! alive $sup && ! alive $wrk && [ \$(ls /proc/$wrk/task | wc -l) -le 1 ]" 10
+  umount -l "$at"
+}
 # stop_lunfs MOUNTPOINT [SECONDS]: unmount and wait for the supervisor to be gone; then it must have said
 # nothing of an error, and, when it is our own child (start_lunfs_foreground), have ended with status 0.
 stop_lunfs () {

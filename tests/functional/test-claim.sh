@@ -58,11 +58,7 @@ head -c 4096 /dev/urandom >"$scratch/data"
 dd if="$scratch/data" of="$second/lun1" conv=notrunc,fsync status=none
 cmp -n 4096 "$scratch/data" "$scratch/one"
 start_lunfs "iscsi://$portal/$iqn/2" "$first" || :
-sup=$(supervisor "$second")
-work=$(worker "$second")
-kill -KILL "$sup" "$work"
-wait_for "! alive $sup && ! alive $work" 10
-umount -l "$second"
+kill_both "$second"
 start_lunfs "iscsi://$portal/$iqn/1" "$first"
 lun_up "$first" 1
 stop_lunfs "$first"

@@ -101,7 +101,8 @@ kill_with_data () { # what a mount had written, and not flushed, when both its p
   run_line "lunfs -o state_dir=$(dirname "$1") iscsi://san/iqn.2026-01.org.example:db /mnt"
   stop_answering
   dd if=/dev/zero of=/mnt/lun1 bs=64k count=1 conv=notrunc status=none
-  kill -KILL "$(supervisors)" "$(cat "/proc/$(supervisors)/task/$(supervisors)/children")"
+  kill -STOP "$(supervisors)" # or the worker would notice, and unmount
+  kill -KILL "$(cat "/proc/$(supervisors)/task/$(supervisors)/children")" "$(supervisors)"
   umount /mnt
   answer_again
   rm -f /run/lunfs/*.sock

@@ -9,17 +9,6 @@ requires jq python3
 state=$scratch/state
 mkdir -m 700 "$state"
 mount_options=state_dir=$state,buffer_size=8M,cache_size=16M,cache_write_delay=60000
-kill_both () {
-  local sup wrk
-  sup=$(supervisor "$mnt")
-  wrk=$(worker "$mnt")
-  kill -STOP "$sup" # neither may see the other's death
-  kill -KILL "$wrk"
-  kill -KILL "$sup"
-  # All its threads: each of them keeps the lock on the arena.
-  wait_for "! alive $sup && ! alive $wrk && [ \$(ls /proc/$wrk/task | wc -l) -le 1 ]" 10
-  umount -l "$mnt"
-}
 mount_it () { start_lunfs "iscsi://$portal/$iqn" "$mnt" -o "$mount_options"; }
 holder () { lunfsctl keys --json "$file" | jq -c '.[0] | [.keys, .holder, .type]'; }
 left_behind () { # TYPE

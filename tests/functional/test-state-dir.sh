@@ -30,18 +30,6 @@ mount_up () {
   mount_it "$@"
   lun_up "$mnt" 1 20
 }
-# As the out-of-memory killer at its worst: nobody flushes, nobody unmounts.
-kill_both () {
-  local sup wrk
-  sup=$(supervisor "$mnt")
-  wrk=$(worker "$mnt")
-  kill -STOP "$sup" # neither may see the other's death
-  kill -KILL "$wrk"
-  kill -KILL "$sup"
-  # All its threads: each of them keeps the lock on the arena.
-  wait_for "! alive $sup && ! alive $wrk && [ \$(ls /proc/$wrk/task | wc -l) -le 1 ]" 10
-  umount -l "$mnt"
-}
 # write_blocks FILE-WITH-DATA COUNT SEEK: 4 KiB blocks, acknowledged and not flushed.
 write_blocks () { dd if="$1" of="$file" bs=4k count="$2" seek="$3" oflag=direct conv=notrunc status=none; }
 # Something the target has answered for: a write that was flushed, and is a witness then.
