@@ -57,16 +57,18 @@ static const struct {
   { "[a]\n\n\xff", "f:3: not UTF-8" },
 };
 
-/* As many lines as a file may have: not looked at each by each. */
+/* As many lines as a file may have: not looked at each by each.  AddressSanitizer looks at all that follows a line, though. */
 START_TEST (test_scan_many)
 {
+  const char *sanitizers = g_getenv ("LUNFS_SANITIZERS");
+  unsigned nlines = sanitizers && strcmp (sanitizers, "no") != 0 ? 10000 : 120000;
   g_autoptr (GString) text = g_string_new ("[a]\n");
   g_autoptr (GPtrArray) lines = NULL;
 
-  for (unsigned i = 0; i < 120000; i++)
+  for (unsigned i = 0; i < nlines; i++)
     g_string_append_printf (text, "k%x=\n", i);
   lines = lunfs_keylines_scan (text->str, text->len, "f", NULL);
-  ck_assert_uint_eq (lines->len, 120001);
+  ck_assert_uint_eq (lines->len, nlines + 1);
   ck_assert_uint_eq (lunfs_keylines_find (lines, "a", "k1"), 3);
 }
 END_TEST
@@ -334,7 +336,7 @@ main (void)
   SRunner *runner;
   int failed;
 
-  tcase_set_timeout (tc, 60); /* test_scan_many with sanitizers, beside other tests */
+  tcase_set_timeout (tc, 30);
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_scan, 0, G_N_ELEMENTS (scans));
   tcase_add_test (tc, test_scan_many);
