@@ -26,15 +26,21 @@ may_be_below (const char *path, const char *mountpoint)
   return strncmp (path, mountpoint, len) == 0 && (mountpoint[len - 1] == '/' || strchr ("/%", path[len]));
 }
 
+/* NULL: a program or a socket gets it. */
+static char *
+path_of (const char *pattern)
+{
+  g_autofree char *name = g_strchomp (g_strdup (pattern));
+
+  return *name == '|' || *name == '@' ? NULL : g_canonicalize_filename (name, "/");
+}
+
 bool
 lunfs_core_lands_on (const char *pattern, const char *mountpoint)
 {
-  g_autofree char *name = g_strchomp (g_strdup (pattern)), *path = NULL;
+  g_autofree char *path = path_of (pattern);
 
-  if (*name == '|' || *name == '@' || *mountpoint != '/') /* a program or a socket gets it */
-    return false;
-  path = g_canonicalize_filename (name, "/");
-  return may_be_below (path, mountpoint);
+  return path && *mountpoint == '/' && may_be_below (path, mountpoint);
 }
 
 static bool leads_to (const char *path, const char *device, unsigned depth);
@@ -85,16 +91,11 @@ leads_to (const char *path, const char *device, unsigned depth)
 static bool
 lands_behind (const char *pattern, const char *device)
 {
-  g_autofree char *path = NULL;
+  g_autofree char *path = path_of (pattern);
 
-  if (*pattern == '|' || *pattern == '@' || !device || !*device)
+  if (!path || !device || !*device)
     return false;
-  path = g_strndup (pattern, strcspn (pattern, "%\n"));
-  if (!g_path_is_absolute (path)) {
-    g_autofree char *relative = g_steal_pointer (&path);
-
-    path = g_build_filename ("/", relative, NULL);
-  }
+  path[strcspn (path, "%")] = '\0'; /* what comes there is not known */
   return leads_to (path, device, 0);
 }
 

@@ -532,6 +532,17 @@ start_lunfs_foreground () {
   alive "$lunfs_pid" || fail "lunfs -f ended: $(cat "$scratch/lunfs$n.err")"
 }
 mounted () { awk -v m="$1" '$2 == m {found = 1} END {exit !found}' /proc/self/mounts; }
+# take_number DEVICE: the kernel gives the number of a mount that has gone to one of ours, $scratch/other$others, unless somebody
+# else is faster.
+take_number () {
+  others=0
+  until [ "$others" = 50 ] || { [ "$others" != 0 ] && [ "$(mountpoint -d "$scratch/other$others")" = "$1" ]; }; do
+    others=$((others + 1))
+    mkdir "$scratch/other$others"
+    mount -t tmpfs tmpfs "$scratch/other$others"
+  done
+  [ "$others" != 50 ] || say "somebody else was faster"
+}
 supervisor () { cat "${lunfs_pids[$1]}"; }
 worker () { # of a mount: the pid of the worker process
   local sup

@@ -163,13 +163,7 @@ ended=$(grep -c 'has ended: unmounted' "$scratch/lunfs-mounter.log")
 kill -STOP "$mounter"
 umount "$mnt"
 end_pod 0
-others=0
-until [ "$others" = 50 ] || [ "$others" != 0 ] && [ "$(mountpoint -d "$scratch/other$others")" = "$device" ]; do
-  others=$((others + 1))
-  mkdir "$scratch/other$others"
-  mount -t tmpfs tmpfs "$scratch/other$others"
-done
-[ "$others" != 50 ] || say "somebody else was faster"
+take_number "$device"
 kill -CONT "$mounter"
 wait_for "[ \$(grep -c 'has ended: unmounted' '$scratch/lunfs-mounter.log') -gt $ended ]" 10
 mountpoint -q "$scratch/other$others" || fail "it has unmounted what is not its own"

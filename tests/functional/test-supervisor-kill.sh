@@ -91,13 +91,7 @@ dd if=/dev/zero of="$file" bs=4k count=16 oflag=direct conv=notrunc status=none
 stop_answering
 kill_supervisor
 wait_for "! mounted '$mnt'" 15
-others=0
-until [ "$others" = 50 ] || [ "$others" != 0 ] && [ "$(mountpoint -d "$scratch/other$others")" = "$device" ]; do
-  others=$((others + 1))
-  mkdir "$scratch/other$others"
-  mount -t tmpfs tmpfs "$scratch/other$others"
-done
-[ "$others" != 50 ] || say "somebody else was faster"
+take_number "$device"
 alive "$work" || fail "it has ended too soon: the test is not one"
 answer_again
 all_gone 60

@@ -57,7 +57,8 @@ static const struct {
   { "[a]\n\n\xff", "f:3: not UTF-8" },
 };
 
-/* As many lines as a file may have: not looked at each by each.  AddressSanitizer looks at all that follows a line, though. */
+/* As many lines as a file may have: not looked at each by each.  AddressSanitizer's strstr() looks at
+ * all that follows each line, though. */
 START_TEST (test_scan_many)
 {
   const char *sanitizers = g_getenv ("LUNFS_SANITIZERS");
